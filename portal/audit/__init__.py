@@ -1,0 +1,1 @@
+"""The audit trail: a registry of events and the one way to record them."""

@@ -1,0 +1,85 @@
+"""Every error as a plain page with its request id: what happened, whether anything was lost, what to press."""
+
+from __future__ import annotations
+
+from flask import Flask, g, render_template, request
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from portal.audit import events
+from portal.audit.service import record
+from portal.database import db
+from portal.errors import DomainError
+
+WORDS = {
+    400: ("That could not be read", "The form or address was not complete. Nothing was changed."),
+    403: ("This is not yours to do", "Your role does not include this. Nothing was changed."),
+    404: ("There is nothing here", "This page does not exist, or it is not yours to see."),
+    405: ("This page is not used that way", "Nothing was changed. Go back and use the page's own buttons."),
+    413: ("That is too large", "The upload is over the limit. Nothing was stored."),
+    415: ("That is not a form", "The portal could not read this kind of content. Nothing was changed."),
+    429: ("Too many tries", "Wait a little and try again. Nothing was changed."),
+    500: ("Something broke on our side", "Your last step was not carried out. Nothing was half-saved; try again."),
+    503: ("The portal cannot reach its database", "Your last step was not carried out. Try again in a minute."),
+}
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(DomainError, show_domain_error)
+    app.register_error_handler(CSRFError, show_csrf_error)
+    app.register_error_handler(HTTPException, show_http_error)
+    app.register_error_handler(OperationalError, show_database_error)
+    app.register_error_handler(Exception, show_crash)
+
+
+def show_domain_error(error: DomainError) -> tuple[str, int]:
+    """A refusal: what the request had begun is rolled back, then the refusal itself is recorded (A-02)."""
+    db.session.rollback()
+    if g.get("user_session") is not None:
+        record(events.ACCESS_REFUSED, outcome="refused", endpoint=request.endpoint or "", cause=error.cause)
+        db.session.commit()
+    return page(error.status, error.title, error.message, error.href, error.press), error.status
+
+
+def show_csrf_error(_error: CSRFError) -> tuple[str, int]:
+    """A form that was not made for this session."""
+    return page(400, "This form is no longer valid", "Nothing was changed. Go back, load the page again, and press once more."), 400
+
+
+def show_http_error(error: HTTPException) -> tuple[str, int] | HTTPException:
+    """Werkzeug's own errors."""
+    db.session.rollback()
+    status = error.code or 500
+    if status < 400:
+        return error
+    title, text = WORDS.get(status, WORDS[400] if status < 500 else WORDS[500])
+    return page(status, title, text), status
+
+
+def show_database_error(error: OperationalError) -> tuple[str, int]:
+    """The database is away: a page that needs none."""
+    from flask import current_app
+
+    current_app.logger.error("database unreachable: %s", type(error.orig).__name__)
+    db.session.rollback()
+    g.user_session = g.membership = None
+    return page(503, *WORDS[503]), 503
+
+
+def show_crash(error: Exception) -> tuple[str, int]:
+    """A mistake of ours. The trace goes to the log without the data that the statement carried."""
+    from flask import current_app
+
+    db.session.rollback()
+    if current_app.testing:
+        raise error
+    current_app.logger.exception("request %s failed", g.get("request_id"))
+    g.user_session = g.membership = None
+    return page(500, *WORDS[500]), 500
+
+
+def page(status: int, title: str, text: str, href: str = "", press: str = "") -> str:
+    """Render the one error page."""
+    return render_template("errors/error.html", status=status, title=title, text=text, href=href, press=press)

@@ -1,0 +1,54 @@
+"""All models, one file per cluster."""
+
+from portal.models.account import Account, Membership
+from portal.models.audit import AuditEvent
+from portal.models.connection import (
+    Acknowledgement,
+    AcknowledgementText,
+    Connection,
+    Grant,
+    OAuthAttempt,
+    SyncGap,
+)
+from portal.models.contact import Contact, ContactAddress, ContactImport, Mention
+from portal.models.conversation import (
+    Attachment,
+    Conversation,
+    ConversationThread,
+    Message,
+    MessageBody,
+    Participant,
+)
+from portal.models.decision import Decision
+from portal.models.outbox import Draft, OutboxMail
+from portal.models.user import User, UserSession
+from portal.models.work import Notice, ScheduleTick
+
+__all__ = [
+    "Account",
+    "Acknowledgement",
+    "AcknowledgementText",
+    "Attachment",
+    "AuditEvent",
+    "Connection",
+    "Contact",
+    "ContactAddress",
+    "ContactImport",
+    "Conversation",
+    "ConversationThread",
+    "Decision",
+    "Draft",
+    "Grant",
+    "Membership",
+    "Mention",
+    "Message",
+    "MessageBody",
+    "Notice",
+    "OAuthAttempt",
+    "OutboxMail",
+    "Participant",
+    "ScheduleTick",
+    "SyncGap",
+    "User",
+    "UserSession",
+]

@@ -1,0 +1,49 @@
+"""Mail on its way out, and drafts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.models.base import ADDRESS, AccountRow
+
+
+class OutboxMail(AccountRow):
+    """One individual mail. The form token makes a second press the same mail; `crm_ref` finds it at the provider."""
+
+    __tablename__ = "outbox_mail"
+    __table_args__ = (
+        UniqueConstraint("user_id", "form_token"),
+        Index("ix_outbox_mail_due", "state", "next_try_at"),
+        Index("ix_outbox_mail_cap", "mailbox_key", "sent_at"),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"), index=True)
+    connection_id: Mapped[UUID | None] = mapped_column(ForeignKey("connection.id"))
+    mailbox_key: Mapped[str] = mapped_column(ADDRESS, default="")  # whose cap it counts against (G-14)
+    message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id"), unique=True)
+    form_token: Mapped[str] = mapped_column(String(64))
+    crm_ref: Mapped[UUID] = mapped_column(unique=True)
+    provider_thread_id: Mapped[str | None] = mapped_column(String(300))  # the thread a reply must stay in
+    state: Mapped[str] = mapped_column(String(10), default="prepared")  # prepared, sending, sent, failed, unknown
+    raw: Mapped[bytes | None]  # sealed MIME ("outbox_mail.raw"); dropped once sent
+    error: Mapped[str] = mapped_column(String(300), default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime]
+    sending_since: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+
+
+class Draft(AccountRow):
+    """A reply or mail that was not sent yet."""
+
+    __tablename__ = "draft"
+    __table_args__ = (UniqueConstraint("user_id", "account_id", "purpose"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"))
+    purpose: Mapped[str] = mapped_column(String(60))  # "reply:CONVERSATION", "new:CONTACT", "forward:MESSAGE"
+    content: Mapped[bytes]  # sealed JSON of the form ("draft.content")
+    updated_at: Mapped[datetime]

@@ -1,0 +1,98 @@
+"""The application's edges: who is asking, one transaction per request, headers on every answer."""
+
+from __future__ import annotations
+
+import secrets
+from uuid import uuid4
+
+from flask import Flask, Response, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from portal.access.decorators import enforce
+from portal.audit.caller import PORTAL, Caller, set_caller
+from portal.auth import sessions
+from portal.database import db
+from portal.extensions import login_manager
+
+ONE_YEAR = 365 * 24 * 3600
+
+
+class PortalApp(Flask):
+    """Flask, with one commit at the edge: a view that returns has its transaction committed, one that raises has not."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        answer = super().dispatch_request()
+        db.session.commit()
+        return answer
+
+
+def init_app(app: Flask) -> None:
+    """Register the hooks, in the order in which they must run."""
+    settings = app.extensions["settings"]
+    if settings.proxy_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops, x_proto=1)  # type: ignore[method-assign]
+    app.before_request(identify)
+    app.before_request(enforce)
+    app.after_request(add_headers)
+    app.teardown_request(forget_caller)
+    login_manager.unauthorized_handler(ask_to_sign_in)
+
+
+def identify() -> None:
+    """Give the request its id, nonce and caller."""
+    g.request_id = uuid4().hex[:16]
+    g.csp_nonce = secrets.token_urlsafe(16)
+    g.user_session = g.membership = None
+    if request.endpoint == "static":
+        return
+    g.user_session, g.membership = sessions.load()
+    session, membership = g.user_session, g.membership
+    set_caller(
+        Caller(
+            user_id=session.user_id if session else None,
+            account_id=membership.account_id if membership else None,
+            session_id=session.id if session else None,
+            ip=request.remote_addr or "",
+            browser=request.user_agent.string[:300],
+            request_id=g.request_id,
+        )
+    )
+
+
+def forget_caller(_error: BaseException | None) -> None:
+    """Leave nobody behind for whatever this thread does next."""
+    set_caller(PORTAL)
+
+
+def ask_to_sign_in() -> ResponseReturnValue:
+    """Send a stranger to the sign-in page and remember the page they wanted, when it was a page."""
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("auth.sign_in", next=wanted))
+
+
+def add_headers(response: Response) -> Response:
+    """Security headers on every answer, errors included. Values of the app win where a view set its own policy."""
+    nonce = g.get("csp_nonce", "")
+    headers = response.headers
+    headers.setdefault(
+        "Content-Security-Policy",
+        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; connect-src 'self'; frame-src 'self'; manifest-src 'self'; base-uri 'none'; "
+        "object-src 'none'; frame-ancestors 'none'; form-action 'self'",
+    )
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
+    if request.is_secure:
+        headers.setdefault("Strict-Transport-Security", f"max-age={ONE_YEAR}; includeSubDomains")
+    if request.endpoint == "static":
+        headers["Cache-Control"] = "public, max-age=3600"
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+    headers["X-Request-Id"] = g.get("request_id", "")
+    headers.pop("Server", None)
+    return response
