@@ -1,0 +1,1 @@
+"""Google: consent (oauth), HTTP (client), JSON to types (parse), the Gmail adapter (mail)."""

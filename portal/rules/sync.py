@@ -1,0 +1,201 @@
+"""What becomes of one mail. The order of judgement is the order of this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from portal.rules.contacts import filing_contact, is_contact_in, match_contact
+from portal.rules.facts import ContactFact, ConversationFact, CrmFacts, Direction, MailFacts
+from portal.rules.reasons import Outcome, Reason
+
+ENDED = {
+    "updated": Reason.OLD_ADDRESS,  # G-16
+    "continued_elsewhere": Reason.CONTINUED_ELSEWHERE,  # X-02
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A mail's outcome with its one reason (E-01). Without `conversation_id` a logged mail begins a conversation."""
+
+    reason: Reason
+    contact_id: UUID | None = None
+    conversation_id: UUID | None = None
+    message_id: UUID | None = None  # the CRM's own mail that this is the sent copy of
+    mentions: tuple[tuple[UUID, str], ...] = ()  # (contact, "cc" or "bcc") (G-11)
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.reason.outcome
+
+
+def decide(mail: MailFacts, crm: CrmFacts) -> Decision:
+    """Judge one mail of a Gmail mailbox. Pure; every mail gets exactly one reason."""
+    return (
+        _by_place(mail, crm)
+        or _own_copy(crm)
+        or _by_kind(mail, crm)
+        or (_outbound(mail, crm) if mail.direction == Direction.OUTBOUND else _inbound(mail, crm))
+    )
+
+
+def _by_place(mail: MailFacts, crm: CrmFacts) -> Decision | None:
+    """Where and when it lies: drafts, chats, spam and trash are no mail yet or no more; G-03."""
+    if mail.is_draft:
+        return Decision(Reason.DRAFT)
+    if mail.is_chat:
+        return Decision(Reason.CHAT)
+    if mail.received_at < crm.connected_at:
+        return Decision(Reason.BEFORE_CONNECTION)
+    if mail.is_spam:
+        return Decision(Reason.SPAM)
+    if mail.is_trash:
+        return Decision(Reason.TRASH)
+    return None
+
+
+def _own_copy(crm: CrmFacts) -> Decision | None:
+    """The sent copy of a mail written in the CRM: it is there already (G-19)."""
+    if crm.sent_message is None:
+        return None
+    message_id, conversation_id, contact_id = crm.sent_message
+    return Decision(Reason.SENT_FROM_CRM, contact_id, conversation_id, message_id)
+
+
+def _by_kind(mail: MailFacts, crm: CrmFacts) -> Decision | None:
+    """Mail that machines wrote, and mail that cannot be read beyond doubt (G-22)."""
+    if mail.is_bounce:
+        return Decision(Reason.BOUNCE)
+    if mail.is_receipt:
+        return Decision(Reason.READ_RECEIPT)
+    if mail.is_list:
+        return Decision(Reason.LIST_MAIL)
+    if not mail.is_readable:
+        return Decision(Reason.UNREADABLE_MAIL)
+    if mail.sender is None:
+        return Decision(Reason.UNREADABLE_SENDER)
+    if mail.is_automatic:
+        return _automatic(mail, crm)
+    return None
+
+
+def _automatic(mail: MailFacts, crm: CrmFacts) -> Decision:
+    """An automatic reply of a contact inside an open conversation is logged and marked; it begins none (G-22)."""
+    sender = mail.sender.key if mail.sender else ""
+    found = _joined(crm, {sender})
+    if found and found.is_open and sender == found.contact_key and sender not in crm.user_keys:
+        return _log(Reason.AUTOMATIC_IN_CONVERSATION, mail, crm, found.contact_id, found.id)
+    return Decision(Reason.AUTOMATIC_REPLY)
+
+
+def _inbound(mail: MailFacts, crm: CrmFacts) -> Decision:
+    """G-04, G-05 second half, G-07, G-08, G-09, G-21."""
+    sender = mail.sender.key if mail.sender else ""
+    if sender in crm.own_keys:
+        return Decision(Reason.OWN_MAIL)
+    if sender in crm.user_keys:  # whoever else is in it
+        return Decision(Reason.CRM_USER)
+    if (found := _joined(crm, {sender})) and (decision := _in_conversation(mail, crm, found, sender)):
+        return decision
+    contact = match_contact(sender, crm)
+    if contact is None:
+        return _nobody(mail, crm, (sender,))
+    if contact.is_excluded:
+        return Decision(Reason.EXCLUDED_CONTACT)
+    if mail.is_automatic_forward:
+        return Decision(Reason.AUTOMATIC_FORWARD)
+    return _log(Reason.CONTACT_WROTE, mail, crm, contact.id)
+
+
+def _in_conversation(mail: MailFacts, crm: CrmFacts, found: ConversationFact, sender: str) -> Decision | None:
+    """An inbound mail of somebody whom an existing conversation knows. None: it is judged as a new mail."""
+    if not found.is_open:
+        # After disconnecting and connecting anew a contact's mail begins a conversation; old addresses stay ended.
+        return None if found.ended_cause == "disconnected" else _ended(found)
+    if refused := _filter_conversation(crm, found):
+        return refused
+    reason = Reason.CONTACT_REPLIED if sender == found.contact_key else Reason.OTHER_REPLIED
+    return _log(reason, mail, crm, found.contact_id, found.id)
+
+
+def _outbound(mail: MailFacts, crm: CrmFacts) -> Decision:
+    """Mail the user sent from the mailbox itself: G-05, G-06, G-07, G-21."""
+    if not mail.recipients or all(person.key in crm.own_keys for person in mail.recipients):
+        return Decision(Reason.OWN_MAIL if mail.recipients else Reason.NO_CONTACT)
+    if mail.is_forward:
+        return _forward(mail, crm)
+    if found := _joined(crm, {person.key for person in mail.recipients}):
+        if not found.is_open:
+            return _ended(found)
+        if refused := _filter_conversation(crm, found):
+            return refused
+        return _log(Reason.USER_REPLIED, mail, crm, found.contact_id, found.id)
+    contact = filing_contact(mail.to, crm)
+    if contact is not None:
+        return Decision(Reason.EXCLUDED_CONTACT if contact.is_excluded else Reason.STARTED_IN_MAILBOX)
+    return _nobody(mail, crm, _keys(mail), captures=False)
+
+
+def _forward(mail: MailFacts, crm: CrmFacts) -> Decision:
+    """A forward is a sent mail to its own first contact, in that contact's conversation only (G-06, G-21)."""
+    contact = filing_contact(mail.to, crm)
+    if contact is None:
+        return _nobody(mail, crm, _keys(mail))
+    if contact.is_excluded:
+        return Decision(Reason.EXCLUDED_CONTACT)
+    own = next((c for c in crm.candidates if c.contact_id == contact.id and c.is_open), None)
+    return _log(Reason.USER_FORWARDED, mail, crm, contact.id, own.id if own else None)
+
+
+def _nobody(mail: MailFacts, crm: CrmFacts, keys: tuple[str, ...], *, captures: bool = True) -> Decision:
+    """Nobody to file it under: say why. A contact who is merely copied makes it captured mail (G-09, R-05)."""
+    if captures and is_contact_in(mail.to + mail.cc, crm):
+        return Decision(Reason.CAPTURED)
+    if any(key in crm.user_keys for key in keys):
+        return Decision(Reason.CRM_USER)
+    if any(key in crm.alternates for key in keys):
+        return Decision(Reason.ALTERNATE_ADDRESS)
+    return Decision(Reason.NO_CONTACT)
+
+
+def _keys(mail: MailFacts) -> tuple[str, ...]:
+    return tuple(person.key for person in mail.to)
+
+
+def _joined(crm: CrmFacts, keys: set[str]) -> ConversationFact | None:
+    """The conversation a mail joins: by thread or message ids AND a participant that it knows (G-21).
+
+    Open conversations go first; an ended one is found only when no open one knows the person.
+    """
+    known = [c for c in crm.candidates if c.participants & keys]
+    return next((c for c in known if c.is_open), known[0] if known else None)
+
+
+def _filter_conversation(crm: CrmFacts, found: ConversationFact) -> Decision | None:
+    """The filter looks at every mail, not only at the first of a conversation (G-07)."""
+    if found.contact_key in crm.user_keys:
+        return Decision(Reason.CRM_USER)
+    contact = crm.contacts.get(found.contact_key)
+    if contact is not None and contact.id == found.contact_id and contact.is_excluded:
+        return Decision(Reason.EXCLUDED_CONTACT)
+    return None
+
+
+def _ended(found: ConversationFact) -> Decision:
+    return Decision(ENDED.get(found.ended_cause, Reason.CONVERSATION_ENDED))
+
+
+def _log(reason: Reason, mail: MailFacts, crm: CrmFacts, contact_id: UUID, conversation_id: UUID | None = None) -> Decision:
+    return Decision(reason, contact_id, conversation_id, mentions=_mentions(mail, crm, contact_id))
+
+
+def _mentions(mail: MailFacts, crm: CrmFacts, filed_under: UUID) -> tuple[tuple[UUID, str], ...]:
+    """Contacts in CC and BCC, whose records show that fact (G-11). Nobody is ever created from there."""
+    found: dict[tuple[UUID, str], None] = {}
+    for name, people in (("cc", mail.cc), ("bcc", mail.bcc)):
+        for person in people:
+            contact: ContactFact | None = crm.contacts.get(person.key)
+            if contact is not None and contact.id != filed_under:
+                found[(contact.id, name)] = None
+    return tuple(found)
