@@ -1,0 +1,223 @@
+"""Mail HTML made harmless, and text made of it.
+
+The allow-list knows text, lists, tables and links; nothing that runs, loads, submits, styles or names. What is left is
+still shown only in a sandboxed frame with a policy of its own (WEB-4, WEB-5).
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import nh3
+
+MAX_HTML = 1_000_000  # characters; a larger document is shown as text only
+MAX_DEPTH = 250  # nested tags; real mail stays under 60
+TAGS = {
+    "a", "abbr", "b", "blockquote", "br", "caption", "center", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2",
+    "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "li", "ol", "p", "pre", "q", "s", "small", "span", "strike", "strong",
+    "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul",
+}  # fmt: skip
+ATTRIBUTES = {
+    "a": {"href"},
+    "img": {"alt"},
+    "td": {"align", "colspan", "rowspan"},
+    "th": {"align", "colspan", "rowspan"},
+    "ol": {"start"},
+}
+DROPPED_WITH_CONTENT = {
+    "script", "style", "title", "template", "noscript", "iframe", "object", "svg", "math", "select", "textarea",
+}  # fmt: skip
+SCHEMES = {"http", "https", "mailto", "tel"}
+BLOCKS = frozenset(
+    "address article blockquote center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre"
+    " section table tr ul".split()
+)
+VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+SILENT = frozenset("head script style title template noscript svg math".split())
+REMOTE = re.compile(
+    r"<img\b|\bsrcset\s*=|\bbackground\s*=|url\s*\(|<(?:link|video|audio|iframe|embed|object)\b",
+    re.IGNORECASE,
+)
+
+
+def clean_html(html: str) -> str:
+    """Mail HTML reduced to the allow-list; images become their alternative text, links name the host they lead to.
+
+    Empty when the document is larger or deeper than anyone writes: the caller shows the text then.
+    """
+    if len(html) > MAX_HTML or _depth(html) > MAX_DEPTH:
+        return ""
+    rewriter = _Rewriter()
+    rewriter.feed(_allowed(html.replace("\0", "")))
+    rewriter.close()
+    return _allowed("".join(rewriter.parts))
+
+
+def _allowed(html: str) -> str:
+    return nh3.clean(
+        html,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        clean_content_tags=DROPPED_WITH_CONTENT,
+        url_schemes=SCHEMES,
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        strip_comments=True,
+    )
+
+
+def has_remote_content(html: str) -> bool:
+    """Whether the mail wanted something fetched from elsewhere, so that the page can say that it was blocked."""
+    return REMOTE.search(html[:MAX_HTML]) is not None
+
+
+def text_of(html: str) -> str:
+    """The readable text of an HTML mail: a line per block, `> ` before quoted lines, a link's address behind its text."""
+    reader = _Reader()
+    reader.feed(html[:MAX_HTML].replace("\0", ""))
+    reader.close()
+    return reader.text()
+
+
+def snippet(text: str, length: int = 140) -> str:
+    """The first words of a mail's own text on one line, quoted lines left out."""
+    lines = (line.strip() for line in text[: length * 40].splitlines())
+    words = " ".join(" ".join(line for line in lines if line and not line.startswith(">")).split())
+    return words if len(words) <= length else words[: length - 1].rsplit(" ", 1)[0].rstrip() + "…"
+
+
+class _Depth(HTMLParser):
+    """Counts how deep the tags stand in one another."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.now = self.most = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.now = max(0, self.now - 1)
+
+
+def _depth(html: str) -> int:
+    counter = _Depth()
+    counter.feed(html)
+    return counter.most
+
+
+class _Rewriter(HTMLParser):
+    """Passes cleaned HTML through, with the host behind each link and the words of each image in its place."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.parts: list[str] = []
+        self.href = ""
+        self.linked = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "img":
+            if words := (values.get("alt") or "").strip():
+                self.handle_data(f"[{escape(words)}]")
+            return
+        if tag == "a":
+            self.href, self.linked = values.get("href") or "", ""
+        self.parts.append(self.get_starttag_text() or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.parts.append(f"</{tag}>")
+        if tag == "a":
+            host = host_of(self.href)
+            if host and host not in self.linked.lower():
+                self.parts.append(f" <small>[{escape(host)}]</small>")
+            self.href = ""
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+        if self.href:
+            self.linked += data
+
+    def handle_entityref(self, name: str) -> None:
+        self.handle_data(f"&{name};")
+
+    def handle_charref(self, name: str) -> None:
+        self.handle_data(f"&#{name};")
+
+
+def host_of(href: str) -> str:
+    """The host that a web link really leads to, in lower case; empty for anything else."""
+    try:
+        parts = urlsplit(href)
+        return (parts.hostname or "").lower() if parts.scheme in ("http", "https") else ""
+    except ValueError:
+        return ""
+
+
+class _Reader(HTMLParser):
+    """Collects the text of a document in lines."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.lines: list[str] = []
+        self.line = ""
+        self.silent = self.quoted = 0
+        self.href = ""
+        self.link_text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in SILENT:
+            self.silent += 1
+        if tag in BLOCKS:
+            self._break()
+        if tag == "br":
+            self._break(always=True)
+        elif tag == "blockquote":
+            self.quoted += 1
+        elif tag == "li":
+            self.line = "- "
+        elif tag in ("td", "th") and self.line:
+            self.line += "  "
+        elif tag == "a":
+            self.href, self.link_text = dict(attrs).get("href") or "", ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in SILENT:
+            self.silent = max(0, self.silent - 1)
+        if tag in BLOCKS:
+            self._break()
+            if tag in ("p", "h1", "h2", "h3", "blockquote", "table"):
+                self.lines.append("")
+        if tag == "blockquote":
+            self.quoted = max(0, self.quoted - 1)
+        elif tag == "a":
+            host = host_of(self.href)
+            if host and host not in self.link_text.lower():
+                self.line += f" <{self.href[:500]}>"
+            self.href = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.silent:
+            return
+        words = re.sub(r"\s+", " ", data)
+        self.line += words if self.line.strip() else words.lstrip()
+        if self.href:
+            self.link_text += words
+
+    def _break(self, always: bool = False) -> None:
+        if self.line.strip() or always:
+            self.lines.append("> " * min(self.quoted, 10) + self.line.strip())
+        self.line = ""
+
+    def text(self) -> str:
+        """The lines so far, with at most one empty line in a row."""
+        self._break()
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(self.lines)).strip()
