@@ -124,16 +124,22 @@ def _text_type(head: bytes, ending: str) -> str:
     return TEXTS.get(ending, "text/plain")
 
 
-def is_dangerous(data: bytes, name: str) -> bool:
-    """Whether a file must not be kept: it runs, carries macros, is a known test virus, or is not what its name says (ATT-1)."""
-    endings = display_name(name).lower().split(".")[1:]
+def danger(data: bytes, name: str) -> str:
+    """Why a file must not be kept: "dangerous" (it runs, carries macros, is the test virus), "disguised" (it is not what
+    its name says), or "" (ATT-1)."""
+    ending = extension(name)
     kind = content_type(data, name)
-    if RUNNABLE.intersection(endings[-1:]) or kind in RUNNABLE_TYPES or EICAR in data[:4096]:
-        return True
-    promised = PROMISES.get(endings[-1] if endings else "")
+    if ending in RUNNABLE or kind in RUNNABLE_TYPES or EICAR in data[:4096]:
+        return "dangerous"
+    promised = PROMISES.get(ending)
     if not data or promised is None:
-        return False
-    return kind == "image/svg+xml" or not kind.startswith(promised)
+        return ""
+    return "disguised" if kind == "image/svg+xml" or not kind.startswith(promised) else ""
+
+
+def is_dangerous(data: bytes, name: str) -> bool:
+    """Whether a file must not be kept, for whatever reason `danger` names."""
+    return bool(danger(data, name))
 
 
 def extension(name: str) -> str:

@@ -1,0 +1,129 @@
+"""Individual mail: which way it takes, whether the cap allows it, how it threads, when it may be tried again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+WINDOW = timedelta(hours=24)
+WARN_PER_CENT = 80
+KEPT_LAST_IDS = 20  # of a long References chain: the first and these
+MAX_FILE_BYTES = 25_000_000  # all files of one mail together (G-13)
+WIRE_ID = re.compile(r"<[^<>\s]+>")
+REPLY_MARK = re.compile(r"^\s*re(?:\[\d+\])?\s*:", re.IGNORECASE)
+FORWARD_MARK = re.compile(r"^\s*(?:fwd?|fw)\s*:", re.IGNORECASE)
+
+
+class Path(StrEnum):
+    """The way an individual mail takes, or why none is open to it (S-01)."""
+
+    MAILBOX = "mailbox"
+    NO_MAILBOX = "no_mailbox"
+    PAUSED = "paused"
+    NEEDS_ATTENTION = "needs_attention"
+
+    @property
+    def is_open(self) -> bool:
+        return self is Path.MAILBOX
+
+
+def decide_path(connection_state: str | None) -> Path:
+    """The way for a person whose connection is in this state; None: nothing is connected (S-01)."""
+    return {
+        "connected": Path.MAILBOX,
+        "paused": Path.PAUSED,
+        "needs_attention": Path.NEEDS_ATTENTION,
+    }.get(connection_state or "", Path.NO_MAILBOX)
+
+
+@dataclass(frozen=True)
+class Cap:
+    """Use of a mailbox in the rolling 24 hours. `next_free_at` is set when nothing is left."""
+
+    used: int
+    limit: int
+    next_free_at: datetime | None = None
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def is_reached(self) -> bool:
+        return self.used >= self.limit
+
+    @property
+    def is_near(self) -> bool:
+        return self.used * 100 >= self.limit * WARN_PER_CENT
+
+
+def measure_cap(sent_at: Sequence[datetime], limit: int, now: datetime) -> Cap:
+    """Count what left in the last 24 hours; at the cap, tell when the next place frees up (G-14)."""
+    counted = sorted(moment for moment in sent_at if moment > now - WINDOW)
+    if limit <= 0:
+        return Cap(len(counted), 0, now + WINDOW)
+    if len(counted) < limit:
+        return Cap(len(counted), limit)
+    return Cap(len(counted), limit, counted[len(counted) - limit] + WINDOW)
+
+
+def reply_references(parent_id: str, parent_references: str) -> str:
+    """The References of a reply: the parent's chain and the parent, long chains cut in the middle (RFC 5322 3.6.4).
+
+    `parent_references` holds the parent's References, or its single In-Reply-To when it had none.
+    """
+    parent = WIRE_ID.findall(parent_id)[:1]
+    chain = [
+        found for found in dict.fromkeys(WIRE_ID.findall(parent_references)) if found not in parent
+    ] + parent
+    if len(chain) > KEPT_LAST_IDS + 1:
+        chain = chain[:1] + chain[-KEPT_LAST_IDS:]
+    return " ".join(chain)
+
+
+def reply_subject(subject: str) -> str:
+    """The subject of a reply: the thread's own, marked once, so that Gmail keeps the thread (G-19)."""
+    return subject if REPLY_MARK.match(subject) else f"Re: {subject}".strip()
+
+
+def forward_subject(subject: str) -> str:
+    """The subject of a forward, marked once."""
+    return subject if FORWARD_MARK.match(subject) else f"Fwd: {subject}".strip()
+
+
+def is_subject_of_thread(subject: str, thread_subject: str) -> bool:
+    """Whether a reply with this subject stays in the thread (Gmail compares it apart from reply marks)."""
+    return _bare(subject) == _bare(thread_subject)
+
+
+def _bare(subject: str) -> str:
+    while match := REPLY_MARK.match(subject):
+        subject = subject[match.end() :]
+    return " ".join(subject.split())
+
+
+def is_header_safe(text: str) -> bool:
+    """Whether a text may stand in a header: one line, no control characters (NET-3)."""
+    return not any(ord(char) < 32 or ord(char) == 127 or char in "\u0085\u2028\u2029" for char in text)
+
+
+# A killed process may leave a request under way for as long as the HTTP wrapper lets a send last.
+CERTAIN_AFTER_LOST_ANSWER = timedelta(seconds=60)
+CERTAIN_AFTER_KILLED_WORKER = timedelta(seconds=300)
+
+
+def may_send_again(*, answer_was_lost: bool, since: datetime, now: datetime) -> bool:
+    """Whether a mail that the provider does not list can no longer turn up there, so that sending it anew is safe.
+
+    `answer_was_lost`: our request ended without an answer at `since`; otherwise its worker vanished after `since`.
+    """
+    certain = CERTAIN_AFTER_LOST_ANSWER if answer_was_lost else CERTAIN_AFTER_KILLED_WORKER
+    return now - since >= certain
+
+
+def next_look_at(attempts: int, now: datetime) -> datetime:
+    """When to try or look again: soon at first, at most every ten minutes."""
+    return now + timedelta(seconds=min(600, 15 * 2 ** min(attempts, 6)))
