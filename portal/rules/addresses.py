@@ -67,7 +67,11 @@ def canonical_key(email: str) -> str:
 
     Gmail ignores dots and everything after a plus; Workspace domains do not ignore dots. Never used to find a contact.
     """
-    key = match_key(email)
+    return mailbox_of(match_key(email))
+
+
+def mailbox_of(key: str) -> str:
+    """As `canonical_key`, for what is a matching key already."""
     local, _, domain = key.rpartition("@")
     if domain not in GOOGLE_DOMAINS:
         return key

@@ -76,8 +76,8 @@ class CrmFacts:
     """What the CRM knows around one mail, in one account, for one connection."""
 
     connected_at: datetime
-    own_keys: frozenset[str]  # the mailbox and its send-as addresses
-    user_keys: frozenset[str] = frozenset()  # CRM users of the account in any state, the mailbox owner not among them
+    own_keys: frozenset[str]  # the mailbox and its send-as addresses, as canonical keys
+    user_keys: frozenset[str] = frozenset()  # CRM users of the account in any state but the owner, as canonical keys
     contacts: Mapping[str, ContactFact] = field(default_factory=dict)  # by primary address
     alternates: frozenset[str] = frozenset()  # addresses that are only alternates
     candidates: tuple[ConversationFact, ...] = ()  # by provider thread first, then by references from last to first

@@ -1,4 +1,4 @@
-"""Individual mail: which way it takes, whether the cap allows it, how it threads, when it may be tried again."""
+"""Individual mail: which way it takes, whether the cap allows it, how it threads, when to try it again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from portal.rules.addresses import Address, match_key
+
 WINDOW = timedelta(hours=24)
 WARN_PER_CENT = 80
 KEPT_LAST_IDS = 20  # of a long References chain: the first and these
-MAX_FILE_BYTES = 25_000_000  # all files of one mail together (G-13)
+MAX_FILE_BYTES = 25 * 1024 * 1024  # all files of one mail together (G-13)
 WIRE_ID = re.compile(r"<[^<>\s]+>")
 REPLY_MARK = re.compile(r"^\s*re(?:\[\d+\])?\s*:", re.IGNORECASE)
 FORWARD_MARK = re.compile(r"^\s*(?:fwd?|fw)\s*:", re.IGNORECASE)
@@ -71,7 +73,7 @@ def measure_cap(sent_at: Sequence[datetime], limit: int, now: datetime) -> Cap:
 
 
 def reply_references(parent_id: str, parent_references: str) -> str:
-    """The References of a reply: the parent's chain and the parent, long chains cut in the middle (RFC 5322 3.6.4).
+    """The References of a reply: the parent's chain and the parent, cut in the middle (RFC 5322 3.6.4).
 
     `parent_references` holds the parent's References, or its single In-Reply-To when it had none.
     """
@@ -94,20 +96,47 @@ def forward_subject(subject: str) -> str:
     return subject if FORWARD_MARK.match(subject) else f"Fwd: {subject}".strip()
 
 
-def is_subject_of_thread(subject: str, thread_subject: str) -> bool:
-    """Whether a reply with this subject stays in the thread (Gmail compares it apart from reply marks)."""
-    return _bare(subject) == _bare(thread_subject)
-
-
-def _bare(subject: str) -> str:
-    while match := REPLY_MARK.match(subject):
-        subject = subject[match.end() :]
-    return " ".join(subject.split())
-
-
 def is_header_safe(text: str) -> bool:
     """Whether a text may stand in a header: one line, no control characters (NET-3)."""
-    return not any(ord(char) < 32 or ord(char) == 127 or char in "\u0085\u2028\u2029" for char in text)
+    return not any(_breaks_a_line(char) for char in text)
+
+
+def one_line(text: str) -> str:
+    """A text from elsewhere (a thread's subject, a person's name) made fit for a header."""
+    return " ".join("".join(" " if _breaks_a_line(char) else char for char in text).split())
+
+
+def _breaks_a_line(char: str) -> bool:
+    return ord(char) < 32 or ord(char) == 127 or char in "\u0085\u2028\u2029"
+
+
+PIECE = re.compile(r'(?:"[^"]*"|[^,;"])+')
+NAMED = re.compile(r'^(?P<name>[^<>]*)<(?P<email>[^<>]+)>$')
+
+
+def parse_people(text: str) -> tuple[tuple[Address, ...], tuple[str, ...]]:
+    """The people of a typed list (`Ann <ann@x.example>, bob@y.example`), each once, and the pieces that are none.
+
+    An address whose local part is not ASCII is none here: it cannot travel without SMTPUTF8.
+    """
+    found: dict[str, Address] = {}
+    wrong: list[str] = []
+    for piece in (piece.strip() for piece in PIECE.findall(text)):
+        named = NAMED.match(piece)
+        email = (named["email"] if named else piece).strip()
+        name = named["name"].strip().strip('"').strip() if named else ""
+        key = match_key(email)
+        if not is_reachable(key) or not is_header_safe(piece):
+            if piece:
+                wrong.append(piece)
+        else:
+            found.setdefault(key, Address(email, key, name))
+    return tuple(found.values()), tuple(wrong)
+
+
+def is_reachable(key: str) -> bool:
+    """Whether mail can be addressed to a matching key: it is an address, and its local part is ASCII."""
+    return bool(key) and key.rpartition("@")[0].isascii()
 
 
 # A killed process may leave a request under way for as long as the HTTP wrapper lets a send last.
@@ -116,9 +145,9 @@ CERTAIN_AFTER_KILLED_WORKER = timedelta(seconds=300)
 
 
 def may_send_again(*, answer_was_lost: bool, since: datetime, now: datetime) -> bool:
-    """Whether a mail that the provider does not list can no longer turn up there, so that sending it anew is safe.
+    """Whether a mail that the provider does not list can no longer turn up there: sending it anew is safe.
 
-    `answer_was_lost`: our request ended without an answer at `since`; otherwise its worker vanished after `since`.
+    `answer_was_lost`: our request ended without an answer at `since`; otherwise its worker vanished after it.
     """
     certain = CERTAIN_AFTER_LOST_ANSWER if answer_was_lost else CERTAIN_AFTER_KILLED_WORKER
     return now - since >= certain

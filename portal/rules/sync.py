@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from portal.rules.contacts import filing_contact, is_contact_in, match_contact
+from portal.rules.contacts import filing_contact, is_contact_in, is_crm_user, is_own, match_contact
 from portal.rules.facts import ContactFact, ConversationFact, CrmFacts, Direction, MailFacts
 from portal.rules.reasons import Outcome, Reason
 
@@ -84,7 +84,7 @@ def _automatic(mail: MailFacts, crm: CrmFacts) -> Decision:
     """An automatic reply of a contact inside an open conversation is logged and marked; it begins none (G-22)."""
     sender = mail.sender.key if mail.sender else ""
     found = _joined(crm, {sender})
-    if found and found.is_open and sender == found.contact_key and sender not in crm.user_keys:
+    if found and found.is_open and sender == found.contact_key and not is_crm_user(sender, crm):
         return _log(Reason.AUTOMATIC_IN_CONVERSATION, mail, crm, found.contact_id, found.id)
     return Decision(Reason.AUTOMATIC_REPLY)
 
@@ -92,9 +92,9 @@ def _automatic(mail: MailFacts, crm: CrmFacts) -> Decision:
 def _inbound(mail: MailFacts, crm: CrmFacts) -> Decision:
     """G-04, G-05 second half, G-07, G-08, G-09, G-21."""
     sender = mail.sender.key if mail.sender else ""
-    if sender in crm.own_keys:
+    if is_own(sender, crm):
         return Decision(Reason.OWN_MAIL)
-    if sender in crm.user_keys:  # whoever else is in it
+    if is_crm_user(sender, crm):  # whoever else is in it
         return Decision(Reason.CRM_USER)
     if (found := _joined(crm, {sender})) and (decision := _in_conversation(mail, crm, found, sender)):
         return decision
@@ -121,7 +121,7 @@ def _in_conversation(mail: MailFacts, crm: CrmFacts, found: ConversationFact, se
 
 def _outbound(mail: MailFacts, crm: CrmFacts) -> Decision:
     """Mail the user sent from the mailbox itself: G-05, G-06, G-07, G-21."""
-    if not mail.recipients or all(person.key in crm.own_keys for person in mail.recipients):
+    if not mail.recipients or all(is_own(person.key, crm) for person in mail.recipients):
         return Decision(Reason.OWN_MAIL if mail.recipients else Reason.NO_CONTACT)
     if mail.is_forward:
         return _forward(mail, crm)
@@ -152,7 +152,7 @@ def _nobody(mail: MailFacts, crm: CrmFacts, keys: tuple[str, ...], *, captures: 
     """Nobody to file it under: say why. A contact who is merely copied makes it captured mail (G-09, R-05)."""
     if captures and is_contact_in(mail.to + mail.cc, crm):
         return Decision(Reason.CAPTURED)
-    if any(key in crm.user_keys for key in keys):
+    if any(is_crm_user(key, crm) for key in keys):
         return Decision(Reason.CRM_USER)
     if any(key in crm.alternates for key in keys):
         return Decision(Reason.ALTERNATE_ADDRESS)
@@ -174,7 +174,7 @@ def _joined(crm: CrmFacts, keys: set[str]) -> ConversationFact | None:
 
 def _filter_conversation(crm: CrmFacts, found: ConversationFact) -> Decision | None:
     """The filter looks at every mail, not only at the first of a conversation (G-07)."""
-    if found.contact_key in crm.user_keys:
+    if is_crm_user(found.contact_key, crm):
         return Decision(Reason.CRM_USER)
     contact = crm.contacts.get(found.contact_key)
     if contact is not None and contact.id == found.contact_id and contact.is_excluded:

@@ -95,11 +95,6 @@ def test_long_chains_keep_their_first_and_last_ids() -> None:
 def test_subjects_are_marked_once(subject: str, reply: str, forward: str) -> None:
     assert sending.reply_subject(subject) == reply
     assert sending.forward_subject(subject) == forward
-    assert sending.is_subject_of_thread(reply, subject)
-
-
-def test_another_subject_leaves_the_thread() -> None:
-    assert not sending.is_subject_of_thread("Re: Invoice", "Swelling")
 
 
 @pytest.mark.requirement("NET-3")
@@ -108,7 +103,36 @@ def test_another_subject_leaves_the_thread() -> None:
 )
 def test_no_header_takes_a_line_break(text: str) -> None:
     assert not sending.is_header_safe(text)
+    assert sending.is_header_safe(sending.one_line(text))
     assert sending.is_header_safe("Ünïcode, commas; and <brackets>")
+
+
+@pytest.mark.bad_input(16)
+def test_a_subject_from_elsewhere_becomes_one_line() -> None:
+    assert sending.one_line("Hi\r\nBcc: eve@evil.example\x00 ") == "Hi Bcc: eve@evil.example"
+
+
+@pytest.mark.bad_input(37)
+@pytest.mark.parametrize(
+    ("text", "emails", "wrong"),
+    [
+        ("ann@x.example", ["ann@x.example"], []),
+        ("Ann Lee <ann@x.example>; bob@y.example", ["ann@x.example", "bob@y.example"], []),
+        ('"Lee, Ann" <ann@x.example>', ["ann@x.example"], []),
+        ("ann@x.example, ANN@X.example,", ["ann@x.example"], []),
+        ("ann", [], ["ann"]),
+        ("a@b", [], ["a@b"]),
+        ("ann@x.example <script>", [], ["ann@x.example <script>"]),
+        ("ann@x.example bob@y.example", [], ["ann@x.example bob@y.example"]),
+        ("änn@x.example", [], ["änn@x.example"]),
+        ("ann@x.example\nBcc: eve@evil.example", [], ["ann@x.example\nBcc: eve@evil.example"]),
+        ("", [], []),
+    ],
+)
+def test_typed_people_are_read_strictly(text: str, emails: list[str], wrong: list[str]) -> None:
+    people, pieces = sending.parse_people(text)
+    assert [person.email for person in people] == emails
+    assert list(pieces) == wrong
 
 
 @pytest.mark.requirement("NET-4")
