@@ -1,0 +1,67 @@
+"""Mailboxes and mails as plain values, for the control plane and the console."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.google.headers import first_of
+from sandbox.google.mime import ParsedMail, parse_mail
+from sandbox.mailbox import Mailbox, StoredMessage
+from sandbox.state import SinkMail, World
+
+SHOWN_HEADERS = {
+    "from": "From", "to": "To", "cc": "Cc", "bcc": "Bcc", "subject": "Subject", "date": "Date",
+    "message_id": "Message-ID", "in_reply_to": "In-Reply-To", "references": "References",
+    "auto_submitted": "Auto-Submitted", "list_id": "List-Id", "x-crm-ref": "X-CRM-Ref",
+}  # fmt: skip
+
+
+def shown_headers(parsed: ParsedMail) -> dict[str, str]:
+    """The headers that people and tests look at; empty text for one that is absent."""
+    return {key: first_of(parsed.headers, name) for key, name in SHOWN_HEADERS.items()}
+
+
+def describe_message(message: StoredMessage) -> dict[str, Any]:
+    """A message of a mailbox: `internal_date` in epoch milliseconds, attachments by name."""
+    parsed = message.parsed
+    return {
+        "id": message.id, "thread_id": message.thread_id, "labels": sorted(message.labels),
+        "internal_date": message.internal_date, "history_id": message.history_id, "size": len(message.raw),
+        "headers": shown_headers(parsed), "snippet": parsed.snippet, "text": parsed.text,
+        "attachments": list(parsed.attachment_names),
+    }  # fmt: skip
+
+
+def describe_mailbox(world: World, mailbox: Mailbox) -> dict[str, Any]:
+    """A mailbox with its counts and the tokens that are alive; no secret but the invented password."""
+    watch = mailbox.watch
+    return {
+        "address": mailbox.address, "name": mailbox.name, "kind": mailbox.kind, "sub": mailbox.sub,
+        "password": mailbox.password, "aliases": mailbox.aliases, "forward_to": mailbox.forward_to,
+        "mail_enabled": mailbox.mail_enabled, "send_cap": mailbox.send_cap,
+        "history_id": mailbox.history_id, "history_floor": mailbox.history_floor,
+        "messages": len(mailbox.messages), "threads": len(mailbox.threads), "drafts": dict(mailbox.drafts),
+        "watch": {"topic": watch.topic, "labels": watch.labels, "expires": watch.expires} if watch else None,
+        "tokens": world.tokens.count(mailbox.address),
+    }  # fmt: skip
+
+
+def describe_sink_mail(mail: SinkMail) -> dict[str, Any]:
+    """A mail of the sink."""
+    parsed = parse_mail(mail.raw)
+    return {
+        "at": mail.at, "via": mail.via, "mail_from": mail.mail_from, "rcpt_to": mail.rcpt_to,
+        "delivered": mail.delivered, "headers": shown_headers(parsed), "text": parsed.text,
+        "attachments": list(parsed.attachment_names), "size": len(mail.raw),
+    }  # fmt: skip
+
+
+def oldest_first(mailbox: Mailbox) -> list[StoredMessage]:
+    """All messages of a mailbox, oldest first."""
+    return mailbox.by_date()[::-1]
+
+
+def utc(epoch_seconds: float) -> str:
+    """A moment for people, in UTC."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

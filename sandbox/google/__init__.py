@@ -1,0 +1,1 @@
+"""Google's side: OAuth and the Gmail API."""

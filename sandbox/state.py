@@ -1,0 +1,174 @@
+"""The whole state of the stand-in, behind one lock."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.addresses import canonical
+from sandbox.clock import Clock
+from sandbox.faults import FaultRules, Quirks
+from sandbox.google.keys import SigningKey
+from sandbox.google.tokens import TokenStore
+from sandbox.inputs import BadInput
+from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
+from sandbox.persistence import Store
+from sandbox.quota import Quota
+from sandbox.requestlog import RequestLog
+from sandbox.settings import Settings
+
+
+@dataclass(slots=True)
+class SinkMail:
+    """A mail that left for the world outside, or came in through the SMTP sink."""
+
+    at: float
+    via: str  # "smtp" or "gmail"
+    mail_from: str
+    rcpt_to: list[str]
+    raw: bytes
+    delivered: dict[str, str] = field(default_factory=dict)
+
+
+SCOPE_ERROR_FORMS = ("both", "errors", "details")  # the two bodies Google sends for a 403, or both at once
+
+
+@dataclass
+class Knobs:
+    """Switches that are neither faults nor quotas."""
+
+    latency_ms: int = 0
+    push_min_interval_ms: int = 1000  # Gmail drops notices above one a second per user
+    scope_error_form: str = "both"  # one of SCOPE_ERROR_FORMS
+    encoded_headers: bool = False  # show header values with their encoded words instead of decoded
+    push_url: str = ""
+    push_audience: str = ""
+    push_email: str = ""
+
+
+class World:
+    """Mailboxes, tokens and everything that can go wrong. Change it only while holding `lock`."""
+
+    def __init__(self, settings: Settings, store: Store | None = None) -> None:
+        self.settings = settings
+        self.lock = threading.RLock()
+        self.clock = Clock()
+        self.store = store or Store(None)
+        self.key = SigningKey.load(self.store)
+        self.faults = FaultRules()
+        self.quirks = Quirks()
+        self.quota = Quota(self.clock)
+        self.log = RequestLog(self.clock)
+        self.tokens = TokenStore(self.clock, self.store)
+        self.redirect_uris: set[str] = set(settings.redirect_uris)
+        self.clear()
+        self.read_back()
+
+    def clear(self) -> None:
+        """Forget everything but the signing key."""
+        self.mailboxes: dict[str, Mailbox] = {}
+        self.routes: dict[str, str] = {}  # canonical address -> mailbox address
+        self.lists: dict[str, list[str]] = {}
+        self.sink: list[SinkMail] = []
+        self.knobs = Knobs(
+            push_url=self.settings.push_url,
+            push_audience=self.settings.push_audience or self.settings.push_url,
+            push_email=self.settings.push_email,
+        )
+        self.listeners: list[Any] = getattr(self, "listeners", [])
+        self.clock.offset_seconds = 0.0
+
+    def reset(self) -> None:
+        """Begin anew, also on disk."""
+        with self.lock:
+            self.faults.clear()
+            self.quirks.clear()
+            self.quota.reset()
+            self.log.clear()
+            self.tokens.clear()
+            self.clear()
+            self.store.wipe()
+
+    # mailboxes -----------------------------------------------------------------------------------------------
+
+    def create_mailbox(self, address: str, name: str = "", **values: Any) -> Mailbox:
+        """A new mailbox, or the existing one with the given values changed. Raises BadInput."""
+        address = address.strip().lower()
+        with self.lock:
+            mailbox = self.mailboxes.get(address)
+            if mailbox is None:
+                taken = self.routes.get(canonical(address))
+                if taken:
+                    raise BadInput(f"mail for {address} arrives at {taken} already", 409)
+                mailbox = Mailbox(address, name or address.partition("@")[0])
+                mailbox.sub = str(random.SystemRandom().randint(10**20, 10**21 - 1))
+                mailbox.history_id = mailbox.history_floor = secrets.randbelow(900_000) + 100_000
+                self.mailboxes[address] = mailbox
+            elif name:
+                mailbox.name = name
+            for key, value in values.items():
+                setattr(mailbox, key, value)
+            self.route(mailbox)
+            self.store.save_mailbox(mailbox)
+        return mailbox
+
+    def route(self, mailbox: Mailbox) -> None:
+        """Let mail for the mailbox's addresses arrive in it."""
+        for address in mailbox.own_addresses():
+            self.routes[canonical(address)] = mailbox.address
+
+    def mailbox_for(self, address: str) -> Mailbox | None:
+        """The mailbox that receives mail for `address`: itself, an alias, a `+tag` or dotted form."""
+        exact = self.mailboxes.get(address.strip().lower())
+        return exact or self.mailboxes.get(self.routes.get(canonical(address), ""))
+
+    def is_own_domain(self, address: str) -> bool:
+        """Whether the stand-in is the mail host of the address's domain, so that unknown people bounce."""
+        domain = address.rpartition("@")[2].lower()
+        return any(known.rpartition("@")[2] == domain for known in self.mailboxes)
+
+    # changes ----------------------------------------------------------------------------------------------------
+
+    def changed(self, mailbox: Mailbox, message: StoredMessage | None, entries: list[HistoryEntry]) -> None:
+        """Persist a change and tell the listeners (the push service) about it. Call with the lock held."""
+        if message is not None:
+            if message.id in mailbox.messages:
+                self.store.save_message(mailbox, message)
+            else:
+                self.store.drop_message(mailbox, message.id)
+        self.store.save_history(mailbox, entries)
+        self.store.save_mailbox(mailbox)
+        for listener in self.listeners:
+            listener(mailbox, message, entries)
+
+    def keep(self, mail: SinkMail) -> None:
+        """Put a mail into the sink; the last thousand stay."""
+        with self.lock:
+            self.sink.append(mail)
+            del self.sink[:-1000]
+            self.store.save_sink(mail)
+
+    def empty_sink(self) -> None:
+        """Forget the mails of the sink."""
+        with self.lock:
+            self.sink.clear()
+            self.store.drop_kind("sink")
+
+    def create_list(self, address: str, members: list[str]) -> None:
+        """A mailing list that passes mail on to its members."""
+        with self.lock:
+            self.lists[address] = members
+            self.store.put("value", "lists", self.lists)
+
+    def read_back(self) -> None:
+        """Fill the state from the store of an earlier run."""
+        for mailbox in self.store.read_mailboxes():
+            self.mailboxes[mailbox.address] = mailbox
+            self.route(mailbox)
+        self.sink = [SinkMail(**values) for values in self.store.read_sink()]
+        self.lists = self.store.read_value("lists") or {}
+        self.redirect_uris |= set(self.store.read_value("redirect_uris") or ())
+        self.tokens.read_back()

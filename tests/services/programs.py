@@ -1,0 +1,112 @@
+"""The other programs of a running portal, as fixtures: the stand-in of the outside world."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from devtools.settings import Addresses, portal_environment
+from tests.services.processes import running
+
+
+class Sandbox:
+    """The control plane of the stand-in. Every method raises on an answer that is not 2xx."""
+
+    def __init__(self, url: str, smtp_port: int) -> None:
+        self.url, self.smtp_port = url, smtp_port
+        self._client = httpx2.Client(base_url=url, timeout=20, trust_env=False)
+
+    def call(self, method: str, path: str, **kwargs: Any) -> Any:
+        """One call below /__ctl; its JSON, or None for an empty answer."""
+        answer = self._client.request(method, f"/__ctl{path}", **kwargs)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def reset(self) -> None:
+        """Nobody, nothing sent, no faults, the clock not moved."""
+        self.call("POST", "/reset")
+
+    def add_mailbox(self, address: str, name: str = "", **values: Any) -> None:
+        """A person with a mailbox."""
+        self.call("POST", "/mailboxes", json={"address": address, "name": name, **values})
+
+    def deliver(self, raw: bytes, to: str | list[str], sender: str = "", **params: Any) -> dict[str, str]:
+        """Let a mail arrive as it is (`sender` is the envelope's). Answers {address: message id}."""
+        query = [("to", address) for address in ([to] if isinstance(to, str) else to)]
+        query += [("from", sender)] if sender else []
+        query += [(name, str(value)) for name, value in params.items()]
+        answer = self.call("POST", "/mail", params=query, content=raw, headers={"Content-Type": "message/rfc822"})
+        ids: dict[str, str] = answer["ids"]
+        return ids
+
+    def deliver_many(self, mails: list[dict[str, Any]]) -> list[dict[str, str]]:
+        """Many mails in one call, each `{"to": [...], "raw": base64url, "from", "internal_date", "labels"}`."""
+        ids: list[dict[str, str]] = self.call("POST", "/mails", json={"mails": mails})["ids"]
+        return ids
+
+    def messages(self, address: str) -> list[dict[str, Any]]:
+        """What lies in a mailbox, oldest first."""
+        found: list[dict[str, Any]] = self.call("GET", f"/mailboxes/{address}/messages")["messages"]
+        return found
+
+    def fault(self, **rule: Any) -> None:
+        """Switch a fault rule on."""
+        self.call("POST", "/faults", json=rule)
+
+    def quirk(self, name: str, **values: Any) -> None:
+        """Switch an oddity of a method on."""
+        self.call("POST", "/quirks", json={"name": name, **values})
+
+    def preset(self, name: str, mailbox: str = "", times: int | None = None) -> None:
+        """Switch a whole situation on by its name, such as `revoke` or `drop_after_send`."""
+        self.call("POST", "/presets", json={"name": name, "mailbox": mailbox or None, "times": times})
+
+    def clear_faults(self) -> None:
+        """Switch rules and quirks off."""
+        self.call("DELETE", "/faults")
+        self.call("DELETE", "/quirks")
+
+    def grant(self, address: str, scopes: str = "") -> dict[str, Any]:
+        """Tokens as after a consent: `refresh_token`, `access_token`, `sub`, `scope` (default: what the portal asks)."""
+        found: dict[str, Any] = self.call("POST", f"/users/{address}/grant", json={"scopes": scopes or None})
+        return found
+
+    def write(self, address: str, **letter: Any) -> dict[str, Any]:
+        """Send as the person in Gmail's web client: to, cc, bcc, subject, text, reply_to, forward_of, attachments."""
+        sent: dict[str, Any] = self.call("POST", f"/mailboxes/{address}/send", json=letter)
+        return sent
+
+    def requests(self, **params: Any) -> list[dict[str, Any]]:
+        """What was asked of the providers, oldest first."""
+        found: list[dict[str, Any]] = self.call("GET", "/requests", params=params)["requests"]
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+@pytest.fixture(scope="session")
+def sandbox_program(ports: tuple[int, int, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The stand-in as a process of its own, started when the first test asks for it."""
+    portal_port, port, smtp_port = ports
+    addresses = Addresses(portal_port, port, smtp_port, redis_url="", database_url="")
+    folder = tmp_path_factory.mktemp("sandbox")
+    environ = os.environ | portal_environment(addresses, var_dir=folder, secrets={}, app_env="test")
+    with running([sys.executable, "-m", "sandbox"], log=folder / "sandbox.log", port=port, env=environ):
+        program = Sandbox(addresses.sandbox_url, smtp_port)
+        yield program
+        program.close()
+
+
+@pytest.fixture
+def sandbox(sandbox_program: Sandbox) -> Sandbox:
+    """The stand-in, emptied. Push notices stay off unless a test sets `push_url` by /knobs."""
+    sandbox_program.reset()
+    sandbox_program.call("POST", "/knobs", json={"push_url": ""})
+    return sandbox_program
