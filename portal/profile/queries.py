@@ -1,0 +1,85 @@
+"""What Settings > My Profile shows of the person's own connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+
+from portal.connections import acknowledgements
+from portal.connections.queries import live_connection
+from portal.database import db
+from portal.models import Acknowledgement, Connection, Membership, SyncGap
+from portal.rules.acknowledgement import Standing
+from portal.rules.connecting import may_role_connect
+from portal.rules.reasons import Cause
+from portal.rules.sending import Cap
+from portal.sending.queries import cap_of
+from portal.sync.queries import DecisionView, decision_counts, last_decisions
+
+LAST_DECISIONS = 10
+
+
+@dataclass(frozen=True)
+class EmailSync:
+    """The person's two-way sync in the account being worked in. Without a connection only policy and standing count."""
+
+    may_connect: bool
+    standing: Standing
+    signed: Acknowledgement | None  # the newest signature
+    connection: Connection | None = None
+    cap: Cap | None = None
+    counts: Mapping[str, int] | None = None
+    decisions: tuple[DecisionView, ...] = ()
+    last_logged: DecisionView | None = None
+    gaps: tuple[SyncGap, ...] = ()
+
+    @property
+    def cause(self) -> str:
+        """Why it is paused or needs attention, in words; "" when it works."""
+        word = self.connection.cause if self.connection else ""
+        return Cause(word).sentence if word in set(Cause) else ""
+
+    @property
+    def decided(self) -> int:
+        """How many mails have a decision; equal to those seen, or something is wrong (N-09)."""
+        return sum((self.counts or {}).values())
+
+
+def email_sync(membership: Membership, *, show: str = "") -> EmailSync:
+    """The state of a person's two-way sync; `show` filters the last decisions by outcome."""
+    account_id, user_id = membership.account_id, membership.user_id
+    may_connect = may_role_connect(membership.role, membership.account.connect_roles)
+    standing = acknowledgements.standing(user_id, account_id, "google")
+    signed = newest_signature(user_id, account_id)
+    connection = live_connection(account_id, user_id)
+    if connection is None:
+        return EmailSync(may_connect, standing, signed)
+    return EmailSync(
+        may_connect=may_connect,
+        standing=standing,
+        signed=signed,
+        connection=connection,
+        cap=cap_of(connection),
+        counts=decision_counts(connection.id),
+        decisions=tuple(last_decisions(connection.id, show or None, LAST_DECISIONS)),
+        last_logged=next(iter(last_decisions(connection.id, "logged", 1)), None),
+        gaps=_gaps(connection.id),
+    )
+
+
+def newest_signature(user_id: UUID, account_id: UUID) -> Acknowledgement | None:
+    """The person's newest acknowledgement for Google in this account."""
+    query = select(Acknowledgement).where(
+        Acknowledgement.user_id == user_id,
+        Acknowledgement.account_id == account_id,
+        Acknowledgement.provider == "google",
+    )
+    return db.session.scalar(query.order_by(Acknowledgement.created_at.desc(), Acknowledgement.id.desc()).limit(1))
+
+
+def _gaps(connection_id: UUID) -> tuple[SyncGap, ...]:
+    query = select(SyncGap).where(SyncGap.connection_id == connection_id).order_by(SyncGap.to_at.desc()).limit(3)
+    return tuple(db.session.scalars(query))
