@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 LOOPBACK_PREFIXES = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
@@ -19,7 +20,22 @@ LOOPBACK_PREFIXES = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 def _keys(text: str) -> tuple[tuple[str, bytes], ...]:
     """`id:base64,id:base64` to pairs; the first is the key that new values are sealed with."""
     pairs = [item.split(":", 1) for item in text.split(",") if item.strip()]
-    return tuple((name.strip(), base64.b64decode(value)) for name, value in pairs)
+    return tuple((name.strip(), base64.b64decode(value, validate=True)) for name, value in pairs)
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "bool": lambda text: text.lower() in ("1", "true", "yes", "on"),
+    "tuple[tuple[str, bytes], ...]": _keys,
+}
+WEAK_PASSWORDS = {None, "", "postgres", "password", "portal", "admin", "secret", "changeme", "change-me"}
+GOOGLE_DOMAINS = (".google.com", ".googleapis.com")
+
+
+def _is_google(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" and f".{parts.hostname or ''}".endswith(GOOGLE_DOMAINS)
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,7 @@ class Settings:
     base_url: str = "http://127.0.0.1:8000"  # the portal's own public address, never taken from the Host header
     var_dir: str = "var"
     attachment_dir: str = ""  # folder of the local attachment store; empty means var_dir/attachments
+    flask_debug: bool = False  # Flask's own switch, read here to be refused in production
     clock_offset_seconds: int = 0  # moves the portal's clock; refused in production
     proxy_hops: int = 0  # trusted reverse proxies in front (X-Forwarded-For is read that many hops deep)
 
@@ -57,26 +74,26 @@ class Settings:
     poll_seconds: int = 60  # between two polls of a mailbox
     poll_seconds_with_push: int = 600  # while a watch is alive, polling is only the net below
     push_enabled: bool = True
+    crash_at: str = ""  # a point of portal/sync/faultpoint.py at which the process dies; for tests, refused in production
 
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings from `environ` (default: the process environment). Raises ValueError on a bad value."""
+        """Read the settings from `environ` (default: the process environment).
+
+        Raises ValueError naming the setting that cannot be read, without its value.
+        """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for item in fields(cls):
             text = environ.get(item.name.upper())
             if item.name == "extra" or text is None:
                 continue
-            if item.name == "sealing_keys":
-                values[item.name] = _keys(text)
-            elif item.type == "int":
-                values[item.name] = int(text)
-            elif item.type == "bool":
-                values[item.name] = text.lower() in ("1", "true", "yes", "on")
-            else:
-                values[item.name] = text
+            try:
+                values[item.name] = READERS[str(item.type)](text)
+            except ValueError:
+                raise ValueError(f"{item.name.upper()} cannot be read") from None
         return cls(**values)
 
     @property
@@ -101,19 +118,33 @@ class Settings:
         return found + (self._production_problems() if self.is_production else [])
 
     def _production_problems(self) -> list[str]:
+        own = {"base_url", "database_url", "redis_url"}
+        providers = {item.name for item in fields(self) if item.name.endswith("_url")} - own | {"gmail_api_base"}
         found = [
-            f"{name.upper()} must be https in production"
-            for name in ("base_url", *(f.name for f in fields(self) if f.name.startswith("google_") and "_url" in f.name))
-            if not str(getattr(self, name)).startswith("https://")
+            f"{name.upper()} must be Google's own address, over https, in production"
+            for name in sorted(providers)
+            if not _is_google(getattr(self, name))
         ]
-        if not self.gmail_api_base.startswith("https://"):
-            found.append("GMAIL_API_BASE must be https in production")
+        if not self.base_url.startswith("https://"):
+            found.append("BASE_URL must be https in production")
+        if self.flask_debug:
+            found.append("FLASK_DEBUG shows the inside of the portal; it is refused in production")
+        if len(set(self.secret_key)) < 10:
+            found.append("SECRET_KEY is not random")
+        if any(len(set(key)) < 10 for _, key in self.sealing_keys):
+            found.append("SEALING_KEYS holds a key that is not random")
+        if len(self.audit_key) < 16:
+            found.append("AUDIT_KEY is missing or shorter than 16 characters")
         if self.clock_offset_seconds:
             found.append("CLOCK_OFFSET_SECONDS moves the clock; it is for demo and test only")
+        if self.crash_at:
+            found.append("CRASH_AT kills the process; it is for tests only")
         if self.google_client_secret in ("", "demo-secret"):
             found.append("GOOGLE_CLIENT_SECRET is missing or the demo's")
         if self.database_url.startswith("sqlite"):
             found.append("DATABASE_URL must be PostgreSQL in production")
+        elif urlsplit(self.database_url).password in WEAK_PASSWORDS:
+            found.append("DATABASE_URL has no password or a default one")
         if self.google_pubsub_topic and not (self.pubsub_audience and self.pubsub_sa_email):
             found.append("PUBSUB_AUDIENCE and PUBSUB_SA_EMAIL belong to GOOGLE_PUBSUB_TOPIC")
         return found

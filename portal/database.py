@@ -87,7 +87,10 @@ def transaction() -> Iterator[Session]:
 
 def after_commit(action: Callable[[], None]) -> None:
     """Run `action` once the current transaction has been committed; forget it when that is rolled back."""
-    db.session().info.setdefault("after_commit", []).append(action)
+    session = db.session()
+    if not session.in_transaction():
+        session.begin()  # else a rollback before the first statement would go unheard
+    session.info.setdefault("after_commit", []).append(action)
 
 
 @event.listens_for(Session, "after_commit")

@@ -7,7 +7,6 @@ from datetime import timedelta
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
-from rq import Worker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,7 +14,7 @@ from portal.access.decorators import public
 from portal.database import db
 from portal.lib.clock import now
 from portal.models import ScheduleTick
-from portal.queues import redis
+from portal.queues import live_workers, may_lose_keys, redis
 
 blueprint = Blueprint("status", __name__)
 TICK_WITHIN = timedelta(minutes=2)
@@ -47,14 +46,14 @@ def _database() -> bool:
 
 def _redis() -> bool:
     try:
-        return bool(redis().ping())
+        return not may_lose_keys(redis())
     except (RedisError, OSError):
         return False
 
 
 def _worker() -> bool:
     try:
-        return bool(Worker.all(connection=redis()))
+        return live_workers() > 0
     except (RedisError, OSError):
         return False
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx2
 from flask import Flask, current_app
@@ -21,6 +23,7 @@ from portal.demo.people import (
     PEOPLE,
     PLACES,
     PRIYA,
+    Patient,
     Person,
 )
 from portal.demo.walk import Form, consent, find_form
@@ -164,13 +167,23 @@ def _sync(person: Person) -> None:
     sync_mailbox(connection_id)
 
 
+def _conversation_with(patient: Patient) -> UUID:
+    """The conversation that the patient's mail began. Waits for it, since a worker may be at the mailbox already."""
+    for _try in range(100):
+        with transaction():
+            account = db.session.scalars(select(Account).where(Account.slug == patient.place)).one()
+            contact = contacts_by_key(account.id, [match_key(patient.email)])[match_key(patient.email)]
+            query = select(Conversation.id).where(Conversation.contact_id == contact.id)
+            if (found := db.session.scalar(query)) is not None:
+                return found
+        time.sleep(0.2)
+        _sync(CONNECTED)
+    raise RuntimeError("the patient's mail did not arrive")
+
+
 def _exchange(app: Flask, outside: Outside) -> None:
     """The connected person answers the first patient from the CRM, and the patient answers back."""
-    with transaction():
-        account = db.session.scalars(select(Account).where(Account.slug == PLACES[0].slug)).one()
-        contact = contacts_by_key(account.id, [match_key(PRIYA.email)])[match_key(PRIYA.email)]
-        query = select(Conversation.id).where(Conversation.contact_id == contact.id)
-        conversation_id = db.session.scalars(query).one()
+    conversation_id = _conversation_with(PRIYA)
     browser = sign_in(app, CONNECTED)
     form = find_form(browser.get(f"/conversations/{conversation_id}"), f"/conversations/{conversation_id}/reply")
     text = (

@@ -16,7 +16,7 @@ ADDRESS = String(320)  # RFC 5321: 64 + @ + 255
 NAME = String(200)
 
 
-class Row(db.Model):
+class Row(db.Model):  # type: ignore[name-defined]
     """A row with a time-ordered id and the moment it was made."""
 
     __abstract__ = True

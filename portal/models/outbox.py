@@ -36,6 +36,11 @@ class OutboxMail(AccountRow):
     sending_since: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
 
+    @property
+    def has_come_back(self) -> bool:
+        """It left, and a delivery report said that it did not arrive; what never left has no `sent_at`."""
+        return self.state == "failed" and self.sent_at is not None
+
 
 class Draft(AccountRow):
     """A reply or mail that was not sent yet."""

@@ -12,7 +12,7 @@ from portal.database import db
 from portal.models.base import AccountRow
 
 
-class ScheduleTick(db.Model):
+class ScheduleTick(db.Model):  # type: ignore[name-defined]
     """When each entry of the schedule last ran, and when it is due again."""
 
     __tablename__ = "schedule_tick"
