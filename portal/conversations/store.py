@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -32,8 +33,30 @@ def put(account_id: UUID, attachment_id: UUID, data: bytes) -> str:
     """
     key = secrets.token_hex(16)
     sealed = envelope().seal(data, place(KIND, account_id, attachment_id))
-    path = _path(key)
-    aside = path.with_suffix(".part")
+    _write(_path(key), sealed)
+    return key
+
+
+def reseal(account_id: UUID, attachment_id: UUID, store_key: str) -> bool:
+    """Seal a file anew with the current key, in its place; false when that key has sealed it already.
+
+    Raises StoreUnavailable when it is not there, does not open, or cannot be written; the file is then as it was.
+    """
+    where, path = place(KIND, account_id, attachment_id), _path(store_key)
+    try:
+        sealed = path.read_bytes()
+        if envelope().key_of(sealed) == envelope().current:
+            return False
+        data = envelope().open(sealed, where)
+    except (OSError, SealError) as error:
+        raise StoreUnavailable(type(error).__name__) from error
+    _write(path, envelope().seal(data, where))
+    return True
+
+
+def _write(path: Path, sealed: bytes) -> None:
+    """Write a whole file aside and put it in place. Raises StoreUnavailable."""
+    aside = path.with_suffix(f".{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -42,9 +65,9 @@ def put(account_id: UUID, attachment_id: UUID, data: bytes) -> str:
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise StoreUnavailable(type(error).__name__) from error
-    return key
 
 
 def read(account_id: UUID, attachment_id: UUID, store_key: str) -> bytes:

@@ -115,7 +115,7 @@ NAMED = re.compile(r'^(?P<name>[^<>]*)<(?P<email>[^<>]+)>$')
 
 
 def parse_people(text: str) -> tuple[tuple[Address, ...], tuple[str, ...]]:
-    """The people of a typed list (`Ann <ann@x.example>, bob@y.example`), each once, and the pieces that are none.
+    """The people of a typed list (`Ann <ann@x.example>, bob@y.example`), each once, and the other pieces.
 
     An address whose local part is not ASCII is none here: it cannot travel without SMTPUTF8.
     """

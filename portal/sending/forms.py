@@ -1,0 +1,139 @@
+"""The form of an individual mail, for new mail, replies and forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from flask import request
+from flask_wtf import FlaskForm
+from werkzeug.datastructures import FileStorage
+from wtforms import HiddenField, MultipleFileField, SelectMultipleField, StringField, TextAreaField
+from wtforms.validators import Length, ValidationError
+
+from portal.lib.sniff import content_type, danger, display_name
+from portal.rules.addresses import Address
+from portal.rules.sending import MAX_FILE_BYTES, is_header_safe, parse_people
+from portal.sending.mime import OutgoingFile
+
+MAX_TEXT, MAX_SUBJECT, MAX_PEOPLE, MAX_FILES = 100_000, 250, 50, 50
+ONE_LINE = "Write it on one line, without control characters. Nothing was sent."
+TOO_LONG = Length(max=MAX_TEXT, message="Use at most 100,000 characters.")
+DANGERS = {
+    "dangerous": "this kind of file can run a program, and mailboxes refuse it.",
+    "disguised": "its content is not what its name says.",
+}
+
+
+class MailForm(FlaskForm):
+    """What a person writes. `token` makes a second press the same mail; `action` is "send" or "draft"."""
+
+    token = HiddenField()
+    action = StringField()  # the button that was pressed
+    to = StringField("To")
+    people = SelectMultipleField("CC", validate_choice=False)  # people of the thread that are ticked
+    cc = StringField("CC")
+    bcc = StringField("BCC")
+    subject = StringField("Subject", [Length(max=MAX_SUBJECT, message="Use at most 250 characters.")])
+    text = TextAreaField("Text", [TOO_LONG])
+    keep = SelectMultipleField("Files of the original", validate_choice=False)
+    files = MultipleFileField("Attach files")
+
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        """`data` is what the form begins with; once it is sent, only what was sent counts."""
+        super().__init__(data=None if request.method == "POST" else data)
+        self.attached: tuple[OutgoingFile, ...] = ()
+        if not self.is_submitted() or not self.token.data:
+            self.token.data = uuid4().hex
+
+    def validate_token(self, field: HiddenField) -> None:
+        if not (field.data or "").isalnum() or len(field.data or "") > 64:
+            raise ValidationError("This form is damaged. Copy your text, load the page again, then send.")
+
+    def validate_subject(self, field: StringField) -> None:
+        if not is_header_safe(field.data or ""):
+            raise ValidationError(ONE_LINE)
+
+    def validate_text(self, field: TextAreaField) -> None:
+        if not (field.data or "").strip():
+            raise ValidationError("Write something, then send it.")
+
+    def validate_to(self, field: StringField) -> None:
+        _check_people(field.data)
+
+    def validate_cc(self, field: StringField) -> None:
+        _check_people(field.data)
+
+    def validate_bcc(self, field: StringField) -> None:
+        _check_people(field.data)
+
+    def validate_people(self, field: SelectMultipleField) -> None:
+        for value in field.data or []:
+            _check_people(value)
+
+    def validate_files(self, field: MultipleFileField) -> None:
+        self.attached = tuple(_read(item) for item in _chosen(field.data))
+        if len(self.attached) > MAX_FILES:
+            raise ValidationError(f"Attach at most {MAX_FILES} files.")
+        if sum(len(file.data) for file in self.attached) > MAX_FILE_BYTES:  # G-13
+            raise ValidationError(
+                "The files are over 25 MB together, and mailboxes refuse that. Nothing was sent; your text is "
+                "still here. Attach less and send again."
+            )
+        for file in self.attached:
+            if why := danger(file.data, file.name):
+                raise ValidationError(f"{file.name}: {DANGERS[why]} Nothing was sent; your text is still here.")
+
+    @property
+    def wants_draft(self) -> bool:
+        return bool(self.action.data == "draft")
+
+    @property
+    def copies(self) -> tuple[Address, ...]:
+        """Everybody in CC: the ticked people and the typed ones, each once."""
+        return parse_people(", ".join([*(self.people.data or []), self.cc.data or ""]))[0]
+
+    @property
+    def blind_copies(self) -> tuple[Address, ...]:
+        """Everybody in BCC."""
+        return parse_people(self.bcc.data or "")[0]
+
+    @property
+    def body(self) -> str:
+        """The text with line feeds only."""
+        return str(self.text.data or "").replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+
+    def as_draft(self) -> dict[str, Any]:
+        """The fields to keep as they were typed; files are not kept with a draft."""
+        kept = {name: self[name].data for name in ("to", "people", "cc", "bcc", "subject")}
+        return kept | {"text": self.body[:MAX_TEXT]}
+
+
+class ReplyForm(MailForm):
+    """The form below a conversation."""
+
+    text = TextAreaField("Your reply", [TOO_LONG])
+
+
+def _check_people(text: str | None) -> None:
+    if not is_header_safe(text or ""):
+        raise ValidationError(ONE_LINE)
+    people, wrong = parse_people(text or "")
+    if wrong:
+        raise ValidationError(f"“{wrong[0][:80]}” is not an address that mail can go to. Nothing was sent.")
+    if len(people) > MAX_PEOPLE:
+        raise ValidationError(f"Write to at most {MAX_PEOPLE} people here.")
+
+
+def _chosen(items: Iterable[Any] | None) -> Iterable[FileStorage]:
+    """The files of the field; browsers send an empty one when none was chosen."""
+    return (item for item in items or [] if isinstance(item, FileStorage) and item.filename)
+
+
+def _read(item: FileStorage) -> OutgoingFile:
+    if not is_header_safe(item.filename or ""):
+        raise ValidationError("A file's name holds control characters. Rename it. Nothing was sent.")
+    data = item.stream.read(MAX_FILE_BYTES + 1)
+    name = display_name(item.filename or "")
+    return OutgoingFile(name, content_type(data, name), data)
