@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Flask, g, render_template, request
+from contextlib import suppress
+
+from flask import Flask, current_app, g, render_template, request
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from portal.audit import events
@@ -23,6 +26,9 @@ WORDS = {
     500: ("Something broke on our side", "Your last step was not carried out. Nothing was half-saved; try again."),
     503: ("The portal cannot reach its database", "Your last step was not carried out. Try again in a minute."),
 }
+STALE_FORM = (
+    "This form is no longer valid", "Nothing was changed. Go back, load the page again, and press once more."
+)  # fmt: skip
 
 
 def init_app(app: Flask) -> None:
@@ -30,7 +36,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(DomainError, show_domain_error)
     app.register_error_handler(CSRFError, show_csrf_error)
     app.register_error_handler(HTTPException, show_http_error)
-    app.register_error_handler(OperationalError, show_database_error)
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(kind, show_database_error)
     app.register_error_handler(Exception, show_crash)
 
 
@@ -44,8 +51,8 @@ def show_domain_error(error: DomainError) -> tuple[str, int]:
 
 
 def show_csrf_error(_error: CSRFError) -> tuple[str, int]:
-    """A form that was not made for this session."""
-    return page(400, "This form is no longer valid", "Nothing was changed. Go back, load the page again, and press once more."), 400
+    """A form that was not made for this session, or one left open until the session ended."""
+    return page(400, *STALE_FORM), 400
 
 
 def show_http_error(error: HTTPException) -> tuple[str, int] | HTTPException:
@@ -58,28 +65,35 @@ def show_http_error(error: HTTPException) -> tuple[str, int] | HTTPException:
     return page(status, title, text), status
 
 
-def show_database_error(error: OperationalError) -> tuple[str, int]:
-    """The database is away: a page that needs none."""
-    from flask import current_app
-
-    current_app.logger.error("database unreachable: %s", type(error.orig).__name__)
-    db.session.rollback()
-    g.user_session = g.membership = None
+def show_database_error(error: SQLAlchemyError) -> tuple[str, int]:
+    """The database is away or overloaded: a page that needs none."""
+    current_app.logger.error("database unreachable: %s", type(getattr(error, "orig", error)).__name__)
+    _forget_person()
     return page(503, *WORDS[503]), 503
 
 
 def show_crash(error: Exception) -> tuple[str, int]:
     """A mistake of ours. The trace goes to the log without the data that the statement carried."""
-    from flask import current_app
-
     db.session.rollback()
     if current_app.testing:
         raise error
     current_app.logger.exception("request %s failed", g.get("request_id"))
-    g.user_session = g.membership = None
+    _forget_person()
     return page(500, *WORDS[500]), 500
 
 
 def page(status: int, title: str, text: str, href: str = "", press: str = "") -> str:
-    """Render the one error page."""
-    return render_template("errors/error.html", status=status, title=title, text=text, href=href, press=press)
+    """Render the one error page; without the menu where the menu itself cannot be read any more."""
+    values = {"status": status, "title": title, "text": text, "href": href, "press": press}
+    try:
+        return render_template("errors/error.html", **values)
+    except SQLAlchemyError:
+        _forget_person()
+        return render_template("errors/error.html", **values)
+
+
+def _forget_person() -> None:
+    """Show the page as to a stranger: it asks the database nothing."""
+    with suppress(SQLAlchemyError):
+        db.session.rollback()
+    g.user_session = g.membership = None

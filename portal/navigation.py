@@ -12,21 +12,45 @@ from portal.access.permissions import Permission
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the menu. `section` is the blueprint that marks it current."""
+    """One line of the menu. It is current on its own page, on every page of `blueprints`, and on the pages of `also`."""
 
     group: str
     label: str
     icon: str
     endpoint: str
     permission: Permission
+    blueprints: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the page exists and the signed-in person may open it."""
+        return self.endpoint in current_app.view_functions and may(self.permission)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the page being shown belongs to this line."""
+        return request.endpoint in (self.endpoint, *self.also) or request.blueprint in self.blueprints
 
 
 MENU = (
-    Item("Work", "Conversations", "messages", "conversations.list_conversations", Permission.READ_CONVERSATIONS),
-    Item("Work", "Contacts", "address-book", "contacts.list_contacts", Permission.READ_CONTACTS),
+    Item("Work", "Conversations", "messages", "conversations.list_conversations", Permission.READ_CONVERSATIONS,
+         blueprints=("conversations", "sending")),
+    Item("Work", "Contacts", "address-book", "contacts.list_contacts", Permission.READ_CONTACTS,
+         blueprints=("contacts", "imports")),
     Item("Compliance", "Acknowledgements", "file-check", "connections.list_acknowledgements",
-         Permission.READ_ACKNOWLEDGEMENTS),
-    Item("Compliance", "Connections", "plug-connected", "connections.list_connections", Permission.READ_CONNECTIONS),
+         Permission.READ_ACKNOWLEDGEMENTS, also=("connections.show_acknowledgement_record",)),
+    Item("Compliance", "Connections", "plug-connected", "connections.list_connections", Permission.READ_CONNECTIONS,
+         also=("connections.pause_connection",)),
+    Item("Compliance", "Account rules", "adjustments", "admin.show_policy", Permission.READ_POLICY, blueprints=("admin",)),
+)  # fmt: skip
+SETTINGS = Item(
+    "", "Settings", "settings", "profile.show_profile", Permission.OWN_PROFILE,
+    blueprints=("profile", "sync"),
+    also=(
+        "connections.show_acknowledgement", "connections.sign_acknowledgement", "connections.google_callback",
+        "connections.begin_google", "connections.confirm_disconnect", "connections.disconnect_mailbox",
+    ),
 )  # fmt: skip
 
 
@@ -34,9 +58,21 @@ def groups() -> list[dict[str, object]]:
     """The groups of the menu with the items that the signed-in person may open."""
     found: dict[str, list[dict[str, object]]] = {}
     for item in MENU:
-        if item.endpoint in current_app.view_functions and may(item.permission):
-            current = request.endpoint == item.endpoint or request.blueprint == item.endpoint.split(".")[0]
-            found.setdefault(item.group, []).append(
-                {"label": item.label, "icon": item.icon, "href": url_for(item.endpoint), "current": current, "count": None}
-            )
+        if item.is_open:
+            found.setdefault(item.group, []).append(_line(item))
     return [{"label": label, "items": items} for label, items in found.items()]
+
+
+def settings_link() -> dict[str, object] | None:
+    """The line below the hairline; None for a person who works nowhere."""
+    return _line(SETTINGS) if SETTINGS.is_open else None
+
+
+def first_page() -> str | None:
+    """The address of the first page that the signed-in person may open, in the menu's order; None for none."""
+    return next((url_for(item.endpoint) for item in (*MENU, SETTINGS) if item.is_open), None)
+
+
+def _line(item: Item) -> dict[str, object]:
+    href = url_for(item.endpoint)
+    return {"label": item.label, "icon": item.icon, "href": href, "current": item.is_current, "count": None}

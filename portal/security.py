@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from flask import Flask, Response, g, redirect, request, url_for
+from flask import Flask, Response, current_app, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from portal.access.decorators import enforce
@@ -15,7 +17,9 @@ from portal.auth import sessions
 from portal.database import db
 from portal.extensions import login_manager
 
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 ONE_YEAR = 365 * 24 * 3600
+ASK_NOBODY = ("static", "status.show_health")  # answered without the database, cookie or not
 
 
 class PortalApp(Flask):
@@ -32,7 +36,8 @@ def init_app(app: Flask) -> None:
     settings = app.extensions["settings"]
     if settings.proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops, x_proto=1)  # type: ignore[method-assign]
-    app.before_request(identify)
+    # First of all, ahead of the hooks of extensions: a refused form token, too, has a request id and a person.
+    app.before_request_funcs.setdefault(None, [])[:0] = [identify, bound_form]
     app.before_request(enforce)
     app.after_request(add_headers)
     app.teardown_request(forget_caller)
@@ -44,7 +49,7 @@ def identify() -> None:
     g.request_id = uuid4().hex[:16]
     g.csp_nonce = secrets.token_urlsafe(16)
     g.user_session = g.membership = None
-    if request.endpoint == "static":
+    if request.endpoint in ASK_NOBODY:
         return
     g.user_session, g.membership = sessions.load()
     session, membership = g.user_session, g.membership
@@ -60,6 +65,14 @@ def identify() -> None:
     )
 
 
+def bound_form() -> None:
+    """Take forms as forms only (WEB-9), and not larger than a form may be: Werkzeug bounds multipart alone (LIM-2)."""
+    if request.mimetype and request.mimetype not in FORM_TYPES and not (request.blueprint or "").endswith("_webhooks"):
+        raise UnsupportedMediaType
+    if request.mimetype == FORM_TYPES[0]:
+        request.max_content_length = request.max_form_memory_size
+
+
 def forget_caller(_error: BaseException | None) -> None:
     """Leave nobody behind for whatever this thread does next."""
     set_caller(PORTAL)
@@ -71,6 +84,12 @@ def ask_to_sign_in() -> ResponseReturnValue:
     return redirect(url_for("auth.sign_in", next=wanted))
 
 
+def consent_origin() -> str:
+    """Where a form of ours may lead on to: browsers hold a redirect after a form to the same rule as the form."""
+    parts = urlsplit(current_app.extensions["settings"].google_auth_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def add_headers(response: Response) -> Response:
     """Security headers on every answer, errors included. Values of the app win where a view set its own policy."""
     nonce = g.get("csp_nonce", "")
@@ -79,11 +98,12 @@ def add_headers(response: Response) -> Response:
         "Content-Security-Policy",
         f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
         "font-src 'self'; connect-src 'self'; frame-src 'self'; manifest-src 'self'; base-uri 'none'; "
-        "object-src 'none'; frame-ancestors 'none'; form-action 'self'",
+        f"object-src 'none'; frame-ancestors 'none'; form-action 'self' {consent_origin()}",
     )
     headers.setdefault("X-Frame-Options", "DENY")
     headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "no-referrer")
+    # Nothing for other sites. Our own pages must say where a form comes from: over https the form token checks that too.
+    headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")

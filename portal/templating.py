@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
+from uuid import UUID
 
 from flask import Flask, current_app, g, url_for
 
+from portal import formatting
 from portal.access.decorators import may
 from portal.access.permissions import ROLE_LABELS, Permission
 from portal.auth import sessions
 from portal.lib.clock import now
-from portal.navigation import groups
+from portal.navigation import groups, settings_link
+from portal.notices.queries import unread_notices
+from portal.vocabulary import status_of
 
 
 def init_app(app: Flask) -> None:
     """Register filters, globals and the context of signed-in pages."""
-    if find_spec("portal.formatting"):
-        import_module("portal.formatting").init_app(app)
-    app.jinja_env.globals.update(
-        has_endpoint=lambda name: name in current_app.view_functions, may=may, Permission=Permission, now=now
-    )
+    formatting.init_app(app)
+    app.jinja_env.globals.update(has_endpoint=has_endpoint, may=may, Permission=Permission, now=now, status_of=status_of)
     app.context_processor(page_context)
+
+
+def has_endpoint(name: str) -> bool:
+    """Whether the application has this page."""
+    return name in current_app.view_functions
 
 
 def page_context() -> dict[str, Any]:
@@ -41,10 +45,12 @@ def page_context() -> dict[str, Any]:
             "theme": session.user.theme,
         },
         "nav": groups(),
+        "settings_link": settings_link(),
+        "notices": unread_notices(session.user_id, membership.account_id) if membership else [],
     }
 
 
-def _accounts(user_id: Any, current: Any) -> list[dict[str, Any]]:
+def _accounts(user_id: UUID, current: UUID | None) -> list[dict[str, Any]]:
     return [
         {
             "name": row.account.name,

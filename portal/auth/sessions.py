@@ -44,6 +44,13 @@ def begin(user: User, *, ip: str, browser: str) -> UserSession:
     return row
 
 
+def renew(row: UserSession) -> None:
+    """Give a session a new token after what its person may do has changed; the old cookie becomes worthless (SES-2)."""
+    token = secrets.token_urlsafe(32)
+    row.token_hash = token_hash(token)
+    cookie[TOKEN] = token
+
+
 def load() -> tuple[UserSession | None, Membership | None]:
     """The live session of the request's cookie and the membership in its account; (None, None) for a stranger."""
     token = cookie.get(TOKEN)
