@@ -131,6 +131,7 @@ class FileReason(StrEnum):
     DISGUISED = "disguised"
     DANGEROUS = "dangerous"
     NOT_FETCHED = "not_fetched"
+    NOT_STORED = "not_stored"
     MISSING = "missing"
 
     @property
@@ -143,6 +144,7 @@ FILE_SENTENCES: dict[FileReason, str] = {
     FileReason.DISGUISED: "Its content is not what its name says. It is kept out of reach.",
     FileReason.DANGEROUS: "This kind of file can run a program. It is kept out of reach.",
     FileReason.NOT_FETCHED: "The mail provider did not hand it over. Your mailbox still has it.",
+    FileReason.NOT_STORED: "It could not be stored here. Your mailbox still has it.",
     FileReason.MISSING: "The stored file cannot be found. Your mailbox may still have it.",
 }
 

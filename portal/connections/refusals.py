@@ -1,0 +1,71 @@
+"""What a consent page's answer can be refused for, in words: what happened, that nothing was connected, what to press."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from portal.audit import events
+from portal.audit.service import record
+from portal.database import db
+from portal.errors import DomainError
+from portal.rules.connecting import Effect
+
+NEUTRAL = "This answer from Google does not belong to a connection you have just begun here. Nothing was connected."
+AGAIN = "Begin again on My Profile."
+PERMISSIONS = "Google refused us: not every box was ticked. Nothing was connected. Connect again and tick all boxes."
+
+WORDS = {
+    "cancelled": "You cancelled at Google. Nothing was connected.",
+    "provider_error": f"Google ended the consent with an error. Nothing was connected. {AGAIN}",
+    "by_admin": "The administrator of your Google Workspace does not allow this app. Nothing was connected. "
+    "Ask them to allow it, then connect again.",
+    "code_refused": "Google no longer accepts this consent; it was used already or took too long. "
+    f"Nothing was connected. {AGAIN}",
+    "identity": f"Google's answer could not be verified. Nothing was connected. {AGAIN}",
+    "unavailable": "Google could not be reached, or its answer could not be read. Nothing was connected. "
+    "Try again in a few minutes.",
+    "operator": "Google does not accept this portal's own registration. Nothing was connected. "
+    "Your operator has to mend it; your consent is fine.",
+    "no_refresh_token": "Google gave access for this moment only, so the sync would stop within the hour. "
+    f"Nothing was connected. {AGAIN}",
+    "no_mailbox": "This Google account has no Gmail mailbox. Nothing was connected. "
+    "Choose the account that your mail is in.",
+    "consumer_forbidden": "Your practice does not allow personal Gmail mailboxes, since no agreement with Google "
+    "covers them. Nothing was connected. Use the mailbox of your practice.",
+    "mailbox_taken": "A colleague has connected this mailbox in this location. Nothing was connected. "
+    "A mailbox can be connected by one person here.",
+    Effect.ALREADY_CONNECTED.value: "A mailbox of yours is connected here already. Nothing was changed. "
+    "Use Update to connect another.",
+    Effect.NOTHING_THERE.value: "The mailbox was disconnected meanwhile. Nothing was connected. "
+    "Connect anew; that sets a new beginning.",
+    Effect.OTHER_MAILBOX.value: "You chose another Google account than the one that is connected. "
+    "Nothing was changed. Reconnect with the same account, or use Update to connect another mailbox in its place.",
+}
+
+
+class ConnectRefused(DomainError):
+    """A consent that connects nothing. `boxes` are the names of permissions that were not granted."""
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Nothing was connected"
+
+    def __init__(self, cause: str, *, boxes: Sequence[str] = ()) -> None:
+        super().__init__(WORDS.get(cause, f"{NEUTRAL} {AGAIN}"), cause=cause)
+        self.boxes = tuple(boxes)
+
+
+class InsufficientPermission(ConnectRefused):
+    """A box was left unticked (G-01)."""
+
+    title: ClassVar[str] = "Insufficient permission"
+
+    def __init__(self, boxes: Sequence[str]) -> None:
+        super().__init__("insufficient_permission", boxes=boxes)
+        self.message = PERMISSIONS if len(self.boxes) != 1 else PERMISSIONS.replace("not every box was", "one box was not")
+
+
+def record_refusal(error: DomainError, provider: str) -> None:
+    """Undo what the answer had begun, and write down that it was refused and why (A-02)."""
+    db.session.rollback()
+    record(events.CONNECT_REFUSED, outcome="refused", provider=provider, cause=error.cause)
