@@ -1,0 +1,1 @@
+"""The rules of a practice, for those who set them."""

@@ -1,0 +1,62 @@
+"""The form of an account's rules."""
+
+from __future__ import annotations
+
+from zoneinfo import available_timezones
+
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, IntegerField, RadioField, SelectChoice, SelectField, SelectMultipleField
+from wtforms.validators import InputRequired, NumberRange
+
+from portal.access.permissions import ROLE_LABELS, Permission, role_may
+from portal.admin.service import Policy
+
+AREAS = ("America", "Europe", "Africa", "Asia", "Atlantic", "Australia", "Indian", "Pacific", "US")
+MAX_CAP, MAX_GRACE = 2_000, 60  # Google Workspace's own limit is 2,000 a day
+CONNECTING = [role for role in ROLE_LABELS if role_may(role, Permission.CONNECT_OWN)]
+CONSUMER_MAILBOXES = {
+    "allowed": "Allowed",
+    "warned": "Allowed after a warning that no BAA covers them",
+    "forbidden": "Forbidden",
+}
+
+
+def zones() -> list[SelectChoice]:
+    """The time zones to choose from, those named after a place and UTC."""
+    names = sorted(name for name in available_timezones() if name.split("/")[0] in AREAS and "/" in name)
+    return [SelectChoice(name, name.replace("_", " ")) for name in ("UTC", *names)]
+
+
+class PolicyForm(FlaskForm):
+    """The rules, each with its bounds."""
+
+    allow_duplicate_contacts = BooleanField("Several contacts may have the same primary address")
+    connect_roles = SelectMultipleField(
+        "Roles that may connect a mailbox", choices=[SelectChoice(role, ROLE_LABELS[role]) for role in CONNECTING]
+    )
+    consumer_mailboxes = RadioField(
+        "Personal mailboxes such as gmail.com",
+        choices=[SelectChoice(value, label) for value, label in CONSUMER_MAILBOXES.items()],
+    )
+    acknowledgement_grace_days = IntegerField(
+        "Days of grace after the risk text changes",
+        [InputRequired("Give a number of days."), NumberRange(0, MAX_GRACE, f"Give 0 to {MAX_GRACE} days.")],
+    )
+    send_cap = IntegerField(
+        "Individual mails per mailbox in 24 hours",
+        [InputRequired("Give a number of mails."), NumberRange(1, MAX_CAP, f"Give 1 to {MAX_CAP:,} mails.")],
+    )
+    time_zone = SelectField("Time zone", choices=zones)
+
+    @property
+    def policy(self) -> Policy:
+        """What was chosen, as it is kept. Only for a validated form."""
+        chosen = set(self.connect_roles.data or [])
+        return Policy(
+            allow_duplicate_contacts=bool(self.allow_duplicate_contacts.data),
+            connect_roles=",".join(role for role in CONNECTING if role in chosen),
+            consumer_mailboxes=str(self.consumer_mailboxes.data),
+            acknowledgement_grace_days=int(self.acknowledgement_grace_days.data),
+            send_cap=int(self.send_cap.data),
+            time_zone=str(self.time_zone.data),
+        )

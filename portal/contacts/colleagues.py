@@ -1,0 +1,70 @@
+"""Who among the contacts is one of us: a person with a login, or somebody at the practice's own domain.
+
+A colleague saved as a contact is the most common way for internal mail to end up in a patient record (H-02 a).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, or_, select
+
+from portal.database import db
+from portal.models import Contact, Membership, User
+from portal.rules.addresses import CONSUMER_DOMAINS, GOOGLE_DOMAINS, domain_of, mailbox_of
+
+
+class Likeness(StrEnum):
+    """How sure it is that an address is a colleague's."""
+
+    NONE = ""
+    CRM_USER = "crm_user"
+    OWN_DOMAIN = "own_domain"
+
+
+@dataclass(frozen=True)
+class Colleagues:
+    """The people of an account: keys of all who have or had a login there, and the domains they write from."""
+
+    keys: frozenset[str]
+    domains: frozenset[str]
+
+    def likeness(self, key: str) -> Likeness:
+        """Whether a matching key is a colleague's (the same mailbox in whatever spelling), or looks like one."""
+        if key and (key in self.keys or mailbox_of(key) in self.keys):
+            return Likeness.CRM_USER
+        return Likeness.OWN_DOMAIN if key and domain_of(key) in self.domains else Likeness.NONE
+
+    def closest(self, keys: Iterable[str]) -> Likeness:
+        """The surest likeness among several addresses of one person."""
+        found = {self.likeness(key) for key in keys}
+        return next((kind for kind in (Likeness.CRM_USER, Likeness.OWN_DOMAIN) if kind in found), Likeness.NONE)
+
+
+def colleagues_of(account_id: UUID) -> Colleagues:
+    """Everybody with a place in the account, whatever its state (G-07). Public mail services are nobody's domain."""
+    query = select(User.email_key).join(Membership, Membership.user_id == User.id)
+    keys = set(db.session.scalars(query.where(Membership.account_id == account_id))) - {""}
+    domains = {domain_of(key) for key in keys} - CONSUMER_DOMAINS
+    return Colleagues(frozenset(keys | {mailbox_of(key) for key in keys}), frozenset(domains))
+
+
+def like_colleagues(account_id: UUID, colleagues: Colleagues) -> ColumnElement[bool]:
+    """The contacts whose primary address is, or looks like, a colleague's, as a condition on Contact.
+
+    Gmail's spellings of one mailbox are compared here, everything else in the database.
+    """
+    wanted: list[ColumnElement[bool]] = [Contact.email_key.in_(colleagues.keys)]
+    wanted += [Contact.email_key.endswith(f"@{domain}", autoescape=True) for domain in colleagues.domains]
+    if any(domain_of(key) in GOOGLE_DOMAINS for key in colleagues.keys):
+        wanted.append(Contact.id.in_(_google_twins(account_id, colleagues)))
+    return or_(*wanted)
+
+
+def _google_twins(account_id: UUID, colleagues: Colleagues) -> list[UUID]:
+    at_google = [Contact.email_key.endswith(f"@{domain}", autoescape=True) for domain in GOOGLE_DOMAINS]
+    query = select(Contact.id, Contact.email_key).where(Contact.account_id == account_id, or_(*at_google))
+    return [row.id for row in db.session.execute(query) if colleagues.likeness(row.email_key) is Likeness.CRM_USER]
