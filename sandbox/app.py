@@ -114,7 +114,7 @@ class Application:
     def _real(self, request: Request, environ: dict[str, Any] | None) -> Response:
         if request.path.startswith("/batch"):
             try:
-                return answer_batch(request, self.handled, self.world.quirks)
+                return answer_batch(request, self.handled, self.world.quirks, self.world.knobs.part_latency_ms)
             except errors.ApiError as error:
                 return error.response
         if request.path.startswith(API_PREFIXES):

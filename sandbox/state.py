@@ -41,6 +41,7 @@ class Knobs:
     """Switches that are neither faults nor quotas."""
 
     latency_ms: int = 0
+    part_latency_ms: int = 0  # a batch takes that much longer for each of its calls
     push_min_interval_ms: int = 1000  # Gmail drops notices above one a second per user
     scope_error_form: str = "both"  # one of SCOPE_ERROR_FORMS
     encoded_headers: bool = False  # show header values with their encoded words instead of decoded

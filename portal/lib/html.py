@@ -7,14 +7,20 @@ still shown only in a sandboxed frame with a policy of its own (WEB-4, WEB-5).
 from __future__ import annotations
 
 import re
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import nh3
 
-MAX_HTML = 1_000_000  # characters; a larger document is shown as text only
-MAX_DEPTH = 250  # nested tags; real mail stays under 60
+# Above any of these a document is shown as text only: what parses it takes time that grows with their square.
+MAX_HTML = 1_000_000  # characters
+MAX_TAGS = 5_000  # of kinds that can stand in one another
+MAX_MARKS = 50_000  # of each of < > &
+MAX_GAPS = 5_000  # between attributes of one tag (or words of one text, which nobody writes that long without a tag)
+MAX_TEXT = 1_000_000  # characters of the text made of a document
+MAX_LINE = 10_000  # characters; a longer line is broken
+MAX_LABEL = 5_000  # characters of a link's text that are looked at
 TAGS = {
     "a", "abbr", "b", "blockquote", "br", "caption", "center", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2",
     "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "li", "ol", "p", "pre", "q", "s", "small", "span", "strike", "strong",
@@ -35,8 +41,12 @@ BLOCKS = frozenset(
     "address article blockquote center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre"
     " section table tr ul".split()
 )
-VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
-SILENT = frozenset("head script style title template noscript svg math".split())
+NESTING = re.compile(
+    r"<(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|param|source|tbody|td|th|tr|track|wbr)[\s/>])[a-z]",
+    re.IGNORECASE,
+)
+GAPS = " \t\n\r\f/\"'"
+TAG = re.compile(r"<[^<>]*>")
 REMOTE = re.compile(
     r"<img\b|\bsrcset\s*=|\bbackground\s*=|url\s*\(|<(?:link|video|audio|iframe|embed|object)\b",
     re.IGNORECASE,
@@ -48,18 +58,28 @@ def clean_html(html: str) -> str:
 
     Empty when the document is larger or deeper than anyone writes: the caller shows the text then.
     """
-    if len(html) > MAX_HTML or _depth(html) > MAX_DEPTH:
+    if _is_excessive(html):
         return ""
     rewriter = _Rewriter()
-    rewriter.feed(_allowed(html.replace("\0", "")))
+    rewriter.feed(_allowed(html))
     rewriter.close()
     return _allowed("".join(rewriter.parts))
 
 
-def _allowed(html: str) -> str:
+def _is_excessive(html: str) -> bool:
+    """Whether a document would take seconds to parse. Counting takes milliseconds and needs no parser."""
+    return (
+        len(html) > MAX_HTML
+        or max(map(html.count, "<>&")) > MAX_MARKS
+        or sum(1 for _ in NESTING.finditer(html)) > MAX_TAGS
+        or any(sum(map(run.count, GAPS)) > MAX_GAPS for run in html.split(">") if len(run) > MAX_GAPS)
+    )
+
+
+def _allowed(html: str, more_tags: frozenset[str] = frozenset()) -> str:
     return nh3.clean(
-        html,
-        tags=TAGS,
+        html.replace("\0", ""),
+        tags=TAGS | more_tags,
         attributes=ATTRIBUTES,
         clean_content_tags=DROPPED_WITH_CONTENT,
         url_schemes=SCHEMES,
@@ -76,10 +96,12 @@ def has_remote_content(html: str) -> bool:
 
 def text_of(html: str) -> str:
     """The readable text of an HTML mail: a line per block, `> ` before quoted lines, a link's address behind its text."""
+    if _is_excessive(html):
+        return " ".join(unescape(TAG.sub(" ", html[:MAX_HTML])).split())
     reader = _Reader()
-    reader.feed(html[:MAX_HTML].replace("\0", ""))
+    reader.feed(_allowed(html, BLOCKS))  # well-formed then, which the reader needs to be quick
     reader.close()
-    return reader.text()
+    return reader.text()[:MAX_TEXT]
 
 
 def snippet(text: str, length: int = 140) -> str:
@@ -87,28 +109,6 @@ def snippet(text: str, length: int = 140) -> str:
     lines = (line.strip() for line in text[: length * 40].splitlines())
     words = " ".join(" ".join(line for line in lines if line and not line.startswith(">")).split())
     return words if len(words) <= length else words[: length - 1].rsplit(" ", 1)[0].rstrip() + "…"
-
-
-class _Depth(HTMLParser):
-    """Counts how deep the tags stand in one another."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=False)
-        self.now = self.most = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.now += 1
-            self.most = max(self.most, self.now)
-
-    def handle_endtag(self, tag: str) -> None:
-        self.now = max(0, self.now - 1)
-
-
-def _depth(html: str) -> int:
-    counter = _Depth()
-    counter.feed(html)
-    return counter.most
 
 
 class _Rewriter(HTMLParser):
@@ -143,7 +143,7 @@ class _Rewriter(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.parts.append(data)
-        if self.href:
+        if self.href and len(self.linked) < MAX_LABEL:
             self.linked += data
 
     def handle_entityref(self, name: str) -> None:
@@ -169,13 +169,11 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.lines: list[str] = []
         self.line = ""
-        self.silent = self.quoted = 0
+        self.quoted = 0
         self.href = ""
         self.link_text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in SILENT:
-            self.silent += 1
         if tag in BLOCKS:
             self._break()
         if tag == "br":
@@ -190,8 +188,6 @@ class _Reader(HTMLParser):
             self.href, self.link_text = dict(attrs).get("href") or "", ""
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in SILENT:
-            self.silent = max(0, self.silent - 1)
         if tag in BLOCKS:
             self._break()
             if tag in ("p", "h1", "h2", "h3", "blockquote", "table"):
@@ -205,12 +201,12 @@ class _Reader(HTMLParser):
             self.href = ""
 
     def handle_data(self, data: str) -> None:
-        if self.silent:
-            return
         words = re.sub(r"\s+", " ", data)
         self.line += words if self.line.strip() else words.lstrip()
-        if self.href:
+        if self.href and len(self.link_text) < MAX_LABEL:
             self.link_text += words
+        if len(self.line) > MAX_LINE:
+            self._break()
 
     def _break(self, always: bool = False) -> None:
         if self.line.strip() or always:

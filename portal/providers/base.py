@@ -26,11 +26,11 @@ class MailProvider(Protocol):
         ...
 
     def changes(self, cursor: str) -> AsyncIterator[ChangePage]:
-        """What happened after `cursor`, page by page, oldest first. Raises CursorExpired."""
+        """What happened after `cursor`, page by page, oldest first; each message once. Raises CursorExpired."""
         ...
 
     def listing(self, since: datetime, cursor: str) -> AsyncIterator[ChangePage]:
-        """What arrived since a moment, for when history is lost; ends at `cursor`."""
+        """What arrived since a moment, oldest first, for when history is lost. Only the last page bears `cursor`."""
         ...
 
     async def headers(self, ids: Sequence[str], own_keys: frozenset[str]) -> list[MailFacts | Unread]:
@@ -42,11 +42,11 @@ class MailProvider(Protocol):
         ...
 
     async def file(self, provider_message_id: str, file: RemoteFile) -> bytes:
-        """The bytes of one file."""
+        """The bytes of one file. Raises Gone when neither its id nor one like it is in the message any more."""
         ...
 
     async def send(self, raw: bytes, thread_id: str | None) -> Sent:
-        """Send a MIME message. Raises Unanswered when it may have left all the same."""
+        """Send a MIME message, in a thread where that is possible. Raises Unanswered when it may have left all the same."""
         ...
 
     async def find_sent(self, crm_ref: UUID, since: datetime) -> Sent | None:

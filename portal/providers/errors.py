@@ -24,6 +24,12 @@ class Limited(ProviderError):
         super().__init__(message)
         self.until, self.seconds = until, seconds
 
+    def seconds_left(self, moment: datetime) -> float:
+        """How long to stay away from `moment` on, as far as the provider told; 0 when it did not."""
+        if self.until is not None:
+            return max(0.0, (self.until - moment).total_seconds())
+        return float(self.seconds or 0)
+
 
 class SendCapReached(Limited):
     """The mailbox has sent as much as its provider allows for now (G-14)."""

@@ -26,7 +26,8 @@ class Change:
 
 @dataclass(frozen=True)
 class ChangePage:
-    """One page of history, in order. `cursor` may be stored once everything up to here is stored."""
+    """One page of history, oldest first. `cursor` may be stored once everything up to here is stored; "" on a page after
+    which none may be stored yet."""
 
     changes: tuple[Change, ...]
     cursor: str

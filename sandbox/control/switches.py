@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sandbox.app import Application
 
 KNOBS: dict[str, Any] = {
-    "latency_ms": int, "push_min_interval_ms": int, "scope_error_form": str, "encoded_headers": bool,
+    "latency_ms": int, "part_latency_ms": int, "push_min_interval_ms": int, "scope_error_form": str, "encoded_headers": bool,
     "push_url": str, "push_audience": str, "push_email": str,
 }  # fmt: skip
 QUOTA: dict[str, Any] = {

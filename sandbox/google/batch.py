@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from sandbox.faults import Quirks
+from sandbox.faults import Quirks, sleep_ms
 from sandbox.google import errors
 from sandbox.google.uploads import split_multipart
 from sandbox.http import Request, Response, split_target
@@ -37,8 +37,12 @@ def _part(response: Response, content_id: str, boundary: bytes) -> bytes:
     return b"--" + boundary + f"\r\n{head}\r\n{inner}\r\n\r\n".encode() + response.body + b"\r\n"
 
 
-def answer_batch(request: Request, answer: Callable[[Request], Response], quirks: Quirks) -> Response:
-    """Run each call through `answer`, in order. Each counts in the quota by itself. Raises ApiError for a bad batch."""
+def answer_batch(
+    request: Request, answer: Callable[[Request], Response], quirks: Quirks, part_latency_ms: int = 0
+) -> Response:
+    """Run each call through `answer`, in order; each counts in the quota by itself and makes the answer later by so many
+    milliseconds. Raises ApiError for a bad batch.
+    """
     if request.method != "POST":
         raise errors.fail(404, "Method not found.", "notFound")
     parts = split_multipart(request.body, request.headers.get("content-type", ""))
@@ -46,6 +50,7 @@ def answer_batch(request: Request, answer: Callable[[Request], Response], quirks
         raise errors.fail(400, "Failed to parse batch request, error: empty batch", "badRequest")
     if len(parts) > MAX_CALLS:
         raise errors.fail(400, "The batch request exceeds the maximum of 100 calls.", "badRequest")
+    sleep_ms(part_latency_ms * len(parts))
     boundary = f"batch_{secrets.token_urlsafe(18)}".encode()
     pieces = []
     mailbox = ""

@@ -9,7 +9,7 @@ from portal.lib.http import Answer
 
 BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
 ITEM = re.compile(rb"content-id:\s*<?response-item-(\d+)>?", re.IGNORECASE)
-STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
+STATUS = re.compile(rb"\s*HTTP/\d(?:\.\d)?\s+(\d{3})")
 
 
 def build_batch(boundary: str, parts: Iterable[tuple[int, str]]) -> bytes:
@@ -30,9 +30,16 @@ def read_batch(answer: Answer) -> dict[int, Answer]:
     found: dict[int, Answer] = {}
     for part in answer.body.split(b"--" + match.group(1).encode("latin-1"))[1:]:
         head, _, inner = part.partition(b"\r\n\r\n")
-        number, status = ITEM.search(head), STATUS.match(inner.lstrip())
+        number, status = ITEM.search(head), STATUS.match(inner)
         if number is None or status is None:
             continue
-        _inner_head, _, body = inner.partition(b"\r\n\r\n")
-        found[int(number.group(1))] = Answer(int(status.group(1)), {}, body.strip())
+        inner_head, _, body = inner.partition(b"\r\n\r\n")
+        code = int(status.group(1))
+        found[int(number.group(1))] = Answer(code, {} if code == 200 else _fields(inner_head), body)
     return found
+
+
+def _fields(head: bytes) -> dict[str, str]:
+    """The header fields of one answer inside, by lower-case name."""
+    pairs = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}

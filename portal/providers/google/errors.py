@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
+from portal.lib.clock import now
 from portal.lib.http import Answer
 from portal.providers.errors import (
     AuthorizationLost,
@@ -24,6 +25,10 @@ from portal.providers.errors import (
 
 RETRY_AFTER = re.compile(r"[Rr]etry after (\d{4}-\d\d-\d\dT[\d:.]+)Z")
 LIMITS = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded", "RATE_LIMIT_EXCEEDED"}
+NO_DETAILS = "an error without details"
+DAILY = "dailyLimitExceeded"
+DAY_BEGINS = 8  # UTC hour: Google's quotas of the day begin at midnight Pacific, one hour later in winter than in summer
+TOO_MANY = "Too many concurrent requests"
 SCOPES = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 
 
@@ -36,7 +41,9 @@ def error_of(answer: Answer) -> ProviderError | None:
     if status == 401:
         return TokenRefused(message)
     if status == 429 or (status == 403 and (reasons & LIMITS or message.startswith("Quota exceeded"))):
-        return _limited(answer, message)
+        return _limited(answer, message, is_daily=DAILY in reasons)
+    if 400 <= status < 500 and status != 413 and message == NO_DETAILS:
+        return Temporary(f"answer {status} of somebody else")  # a proxy's page says nothing about the mailbox
     if status == 403:
         return _forbidden(message, reasons)
     if status in (404, 410):
@@ -58,11 +65,9 @@ def _forbidden(message: str, reasons: set[str]) -> ProviderError:
     return Refused(message, 403)
 
 
-def _limited(answer: Answer, message: str) -> Limited:
-    """The time stands in the message, seldom in a header; a header holds seconds."""
-    until: datetime | None = None
-    if match := RETRY_AFTER.search(message):
-        until = datetime.fromisoformat(match.group(1)).replace(tzinfo=UTC)
+def _limited(answer: Answer, message: str, *, is_daily: bool) -> Limited:
+    """The time stands in the message, seldom in a header (seconds); a limit of the day ends with Google's day."""
+    until = _told_time(message) or (_next_day() if is_daily else None)
     kind = SendCapReached if "(Mail sending)" in message else Limited
     error = kind(message, until)
     seconds = answer.headers.get("retry-after", "")
@@ -71,14 +76,28 @@ def _limited(answer: Answer, message: str) -> Limited:
     return error
 
 
+def _told_time(message: str) -> datetime | None:
+    try:
+        match = RETRY_AFTER.search(message)
+        return datetime.fromisoformat(match.group(1)).replace(tzinfo=UTC) if match else None
+    except ValueError:
+        return None
+
+
+def _next_day() -> datetime:
+    today = now().replace(hour=DAY_BEGINS, minute=0, second=0, microsecond=0)
+    return today if today > now() else today + timedelta(days=1)
+
+
 def _read(body: bytes) -> tuple[str, set[str]]:
     """Message and reasons of an error body, from both places that Google uses."""
     try:
         error = orjson.loads(body).get("error", {})
     except (orjson.JSONDecodeError, AttributeError):
-        return "an error without details", set()
+        return NO_DETAILS, set()
     if not isinstance(error, dict):
         return str(error)[:200], set()
-    entries: list[Any] = [*(error.get("errors") or ()), *(error.get("details") or ())]
+    lists = (error.get("errors"), error.get("details"))
+    entries: list[Any] = [entry for found in lists if isinstance(found, list) for entry in found]
     reasons = {str(entry.get("reason")) for entry in entries if isinstance(entry, dict) and entry.get("reason")}
     return str(error.get("message", ""))[:300], reasons
