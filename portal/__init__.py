@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from flask import Flask
-from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config import Settings
-from portal import cli, error_pages, models, security, templating
+from portal import cli, error_pages, models, queues, security, templating
 from portal.database import db
 from portal.extensions import csrf, limiter, login_manager, migrate
 from portal.lib import clock
@@ -20,8 +20,10 @@ BLUEPRINTS = (
     "portal.auth.views",
     "portal.profile.views",
     "portal.connections.views",
+    "portal.notices.views",
     "portal.contacts.views",
     "portal.contacts.import_views",
+    "portal.admin.views",
     "portal.conversations.views",
     "portal.sending.views",
     "portal.sync.views",
@@ -42,8 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     security.init_app(app)
     templating.init_app(app)
     for name in BLUEPRINTS:
-        if find_spec(name):  # while the house is being filled
-            app.register_blueprint(import_module(name).blueprint)
+        app.register_blueprint(import_module(name).blueprint)
     error_pages.init_app(app)
     cli.init_app(app)
     return app
@@ -57,6 +58,7 @@ def configure(app: Flask, settings: Settings) -> None:
         SECRET_KEY=settings.secret_key,
         TESTING=settings.app_env == "test",
         SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},  # an error in a log carries no values
         SESSION_COOKIE_NAME="__Host-portal" if settings.base_url.startswith("https://") else "portal",
         SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
         SESSION_COOKIE_HTTPONLY=True,
@@ -66,7 +68,7 @@ def configure(app: Flask, settings: Settings) -> None:
         MAX_FORM_PARTS=500,
         WTF_CSRF_TIME_LIMIT=None,
         RATELIMIT_STORAGE_URI=settings.redis_url,
-        RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 1, "socket_timeout": 1},
+        RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 0)},
         RATELIMIT_HEADERS_ENABLED=True,
     )
 
@@ -74,9 +76,9 @@ def configure(app: Flask, settings: Settings) -> None:
 def register_extensions(app: Flask, settings: Settings) -> None:
     """Bind database, Redis, envelope, forms, sign-in and limits to the application."""
     app.extensions["envelope"] = Envelope(settings.sealing_keys)
-    app.extensions["redis"] = Redis.from_url(settings.redis_url, socket_connect_timeout=2, socket_timeout=5)
+    app.extensions["redis"] = queues.connect(settings.redis_url)
     db.init_app(app)
     migrate.init_app(app, db, render_as_batch=True, compare_type=True)
     csrf.init_app(app)
-    login_manager.init_app(app)
+    login_manager.init_app(app, add_context_processor=False)
     limiter.init_app(app)

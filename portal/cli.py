@@ -1,4 +1,4 @@
-"""Commands for operators: `flask demo …`, `flask sync …`, `flask conversations …`, `flask keys …`."""
+"""Commands for operators: `flask accounts|users|demo|sync|conversations|keys …`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from importlib import import_module
 
 from flask import Flask
 
-GROUPS: tuple[str, ...] = ()
+GROUPS = (
+    "portal.admin.commands:accounts",
+    "portal.admin.commands:users",
+    "portal.connections.commands:group",
+    "portal.conversations.commands:group",
+    "portal.demo.commands:group",
+    "portal.sync.commands:group",
+)
 
 
 def init_app(app: Flask) -> None:
     """Register every group of commands."""
-    for name in GROUPS:
-        app.cli.add_command(import_module(name).group)
+    for place in GROUPS:
+        module, _, name = place.partition(":")
+        app.cli.add_command(getattr(import_module(module), name))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy import func, select
 
-from portal.access.permissions import ROLE_LABELS, Permission, role_may
+from portal.contacts.colleagues import Likeness, colleagues_of, like_colleagues
+from portal.conversations.queries import readers_by_role
 from portal.database import db
 from portal.lib.clock import now
-from portal.models import Account, Connection, Contact, Membership, Message, OutboxMail, User
-from portal.rules.addresses import CONSUMER_DOMAINS, GOOGLE_DOMAINS, canonical_key, domain_of
+from portal.models import Account, Connection, Contact, Membership, Message, OutboxMail
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def figures_of(account: Account, user_id: UUID) -> Figures:
         contacts=_count(select(func.count()).where(Contact.account_id == account.id)),
         like_staff=like_staff,
         known_users=known_users,
-        readers=_readers(account.id),
+        readers=tuple((row.role, row.count) for row in readers_by_role(account.id) if row.count),
         kept_mails=kept_mails,
         ended_mailboxes=ended_mailboxes,
         sent_30_days=_sent(user_id, 30),
@@ -62,46 +62,10 @@ def _count(query: object) -> int:
 
 def _like_staff(account_id: UUID) -> tuple[int, int]:
     """Contacts that look like people who work here, and how many of them are CRM users."""
-    keys = set(
-        db.session.scalars(
-            select(User.email_key).join(Membership, Membership.user_id == User.id).where(Membership.account_id == account_id)
-        )
-    )
-    own_domains = {domain_of(key) for key in keys} - CONSUMER_DOMAINS
-    places = [Contact.email_key.in_(keys), *(_in_domain(domain) for domain in own_domains), *_google_twins(keys)]
-    query = select(Contact.email_key).where(Contact.account_id == account_id, Contact.email_key != "", or_(*places))
-    users = {canonical_key(key) for key in keys}
-    found = [canonical_key(key) for key in db.session.scalars(query)]
-    known = sum(key in users for key in found)
-    return known + sum(key not in users and domain_of(key) in own_domains for key in found), known
-
-
-def _in_domain(domain: str) -> ColumnElement[bool]:
-    return Contact.email_key.endswith(f"@{domain}", autoescape=True)
-
-
-def _google_twins(keys: set[str]) -> list[ColumnElement[bool]]:
-    """Where another spelling of a user's Gmail address could stand: dots and plus-tags leave the first letter."""
-    letters = {key[0] for key in keys if domain_of(key) in GOOGLE_DOMAINS}
-    return [
-        Contact.email_key.startswith(letter, autoescape=True) & _in_domain(domain)
-        for letter in letters
-        for domain in GOOGLE_DOMAINS
-    ] or [false()]
-
-
-def _readers(account_id: UUID) -> tuple[tuple[str, int], ...]:
-    query = (
-        select(Membership.role, func.count().label("people"))
-        .where(Membership.account_id == account_id, Membership.state == "active")
-        .group_by(Membership.role)
-    )
-    counts = {row.role: row.people for row in db.session.execute(query)}
-    return tuple(
-        (label, counts[role])
-        for role, label in ROLE_LABELS.items()
-        if counts.get(role) and role_may(role, Permission.READ_CONVERSATIONS)
-    )
+    colleagues = colleagues_of(account_id)
+    query = select(Contact.email_key).where(Contact.account_id == account_id, like_colleagues(account_id, colleagues))
+    found = [colleagues.likeness(key) for key in db.session.scalars(query)]
+    return len(found), found.count(Likeness.CRM_USER)
 
 
 def _left_over(account_id: UUID) -> tuple[int, int]:

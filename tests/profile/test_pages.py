@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -30,12 +29,12 @@ Practice = tuple[Account, User, Any]
 
 
 @pytest.fixture
-def practice(app: Flask, client: Any) -> Iterator[Practice]:
+def practice(app: Flask, client: Any) -> Practice:
     """An account and a signed-in provider who has signed the risks."""
     account = make_account()
     person = make_member(account, "provider", name="Maren Holt", email="maren@lumen.example")
     make_signature(person, account)
-    yield account, person, client.sign_in(person)
+    return account, person, client.sign_in(person)
 
 
 def connected(practice: Practice, **values: Any) -> Connection:

@@ -38,7 +38,7 @@ def test_match_key(written: str, key: str) -> None:
 
 
 @pytest.mark.bad_input(15)
-@pytest.mark.parametrize("other", ["рriya@mail.example", "priуa@mail.example", "priya＠mail.example", "prıya@mail.example"])  # noqa: RUF001
+@pytest.mark.parametrize("other", ["рriya@mail.example", "priуa@mail.example", "priya＠mail.example", "prıya@mail.example"])
 def test_look_alikes_never_match(other: str) -> None:
     assert match_key(other) != "priya@mail.example"
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 from authlib.oauth2.client import OAuth2Client
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from joserfc import jwt
@@ -28,6 +27,7 @@ from portal.providers.errors import (
     Refused,
     Temporary,
 )
+from portal.providers.google.client import json_of
 from portal.rules.connecting import GOOGLE_SCOPES, missing_scopes
 
 CALLBACK = "/connections/google/callback"
@@ -231,10 +231,4 @@ def _is_number(value: object) -> bool:
 def _json(answer: Answer) -> dict[str, Any]:
     if len(answer.body) > MAX_BYTES:
         raise Temporary("an oversized answer")
-    try:
-        value = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        raise Temporary("an answer that is no JSON") from None
-    if not isinstance(value, dict):
-        raise Temporary("an answer of the wrong kind")
-    return value
+    return json_of(answer)
