@@ -34,7 +34,7 @@ def sync_state(conversation: Conversation, viewer_id: UUID) -> SyncState:
     is_mine = conversation.user_id == viewer_id
     return SyncState(
         status=_status(conversation, connection),
-        whose="your" if is_mine else f"{conversation.user.name}'s",
+        whose="your" if is_mine else f"{conversation.user.name}’s",
         mailbox=connection.mailbox if connection else "",
         ended_cause=conversation.ended_cause,
         ended_at=conversation.ended_at,

@@ -41,10 +41,11 @@ class Entry:
 
 SCHEDULE = (
     Entry("tick", 15),  # what /readyz looks at
-    Entry("poll", 15, "mail.poll_tick", queues.POLL),
+    Entry("poll", 3, "mail.poll_tick", queues.POLL),
     Entry("sending", 15, "sending.sweep", queues.SENDING),
     Entry("watches", 3600, "mail.renew_watches"),
     Entry("revocations", 300, "mail.retry_revocations"),
+    Entry("imports", 60, "contacts.sweep_imports"),
     Entry("registries", 60, "upkeep.clean_registries"),
 )
 

@@ -10,7 +10,6 @@ import argparse
 import pkgutil
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -26,6 +25,7 @@ from rq.worker import SimpleWorker
 
 from portal import create_app, jobs, queues
 from portal.audit.caller import PORTAL, set_caller
+from portal.lib.traces import trace_of
 
 WORKER_TTL = 30  # an idle worker gives a sign of life every WORKER_TTL - 15 seconds
 MAX_JOBS = 2000  # then the process ends and its supervisor starts a fresh one
@@ -90,17 +90,6 @@ class PortalWorker(SimpleWorker):
         """Keep in Redis what was logged, in place of the whole traceback."""
         super().handle_job_failure(job, queue, started_job_registry, self.failure, execution)
         self.failure = ""
-
-
-def trace_of(error: BaseException) -> str:
-    """The kinds and places of an error and its causes, innermost last, without the texts they carry."""
-    parts = []
-    seen: BaseException | None = error
-    while seen is not None:
-        places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(seen.__traceback__)]
-        parts.append(f"{type(seen).__name__} at {' > '.join(places[-8:])}")
-        seen = seen.__cause__ or seen.__context__
-    return "; from ".join(parts[:4])
 
 
 def main(arguments: list[str]) -> int:

@@ -135,8 +135,12 @@ def parse_people(text: str) -> tuple[tuple[Address, ...], tuple[str, ...]]:
 
 
 def is_reachable(key: str) -> bool:
-    """Whether mail can be addressed to a matching key: it is an address, and its local part is ASCII."""
-    return bool(key) and key.rpartition("@")[0].isascii()
+    """Whether mail can be addressed to a matching key: it is an address, and its local part is plain ASCII.
+
+    One that looks like an encoded word is nobody's, and would be decoded into something else in a header (NET-3).
+    """
+    local = key.rpartition("@")[0]
+    return bool(local) and local.isascii() and "=?" not in local
 
 
 # A killed process may leave a request under way for as long as the HTTP wrapper lets a send last.

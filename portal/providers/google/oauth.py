@@ -6,7 +6,7 @@ https://developers.google.com/identity/protocols/oauth2/web-server and …/openi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -53,11 +53,11 @@ class IdentityRefused(Refused):
 class Tokens:
     """A token answer. `refresh_token` is "" when none came; `scope` is what was granted, "" when not said."""
 
-    access_token: str
+    access_token: str = field(repr=False)  # what is repr=False cannot come into a log by accident (OAU-8)
     expires_in: int
-    refresh_token: str = ""
+    refresh_token: str = field(default="", repr=False)
     scope: str = ""
-    id_token: str = ""
+    id_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from portal.rules.addresses import Address, canonical_key, match_key
 from portal.rules.facts import Direction, MailFacts
 
 WIRE_ID = re.compile(r"<[^<>\s]{1,990}>")
+DELAY_SUBJECT = re.compile(r"^\s*(?:delivery status notification \(delay\)|delivery incomplete)", re.IGNORECASE)
 FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|fw|wg|tr|rv|enc|i|doorst)\s*:", re.IGNORECASE)
 FORWARD_MARK = re.compile(r"^-{6,}\s*Forwarded message\s*-{6,}\s*$", re.MULTILINE)  # Gmail's own
 MAX_PEOPLE, MAX_HEADERS, MAX_REFERENCES = 2_000, 1_000, 100
@@ -127,10 +128,13 @@ def _kinds(headers: Headers, own_keys: frozenset[str]) -> dict[str, Any]:
     content = " ".join(headers.get("content-type", ())).lower()
     submitted = _first(headers, "auto-submitted").strip().lower()
     precedence = _first(headers, "precedence").strip().lower()
+    subject = decode_words(_first(headers, "subject"))
     is_receipt = "disposition-notification" in content
+    is_delay = bool(DELAY_SUBJECT.match(subject))  # Google still tries: nothing has failed yet
     return {
         "is_receipt": is_receipt,
         "is_bounce": not is_receipt
+        and not is_delay
         and (
             "delivery-status" in content
             or "x-failed-recipients" in headers
@@ -138,12 +142,13 @@ def _kinds(headers: Headers, own_keys: frozenset[str]) -> dict[str, Any]:
         ),
         "is_list": not headers.keys().isdisjoint(("list-id", "list-unsubscribe", "list-post"))
         or precedence in ("bulk", "list"),
-        "is_automatic": submitted.partition(";")[0].strip() not in ("", "no")
+        "is_automatic": is_delay
+        or submitted.partition(";")[0].strip() not in ("", "no")
         or precedence in ("auto_reply", "junk")
         or not headers.keys().isdisjoint(("x-autoreply", "x-autorespond")),
         "is_automatic_forward": _is_automatic_forward(headers, own_keys),
         "is_forward": "x-forwarded-message-id" in headers
-        or bool(FORWARD_SUBJECT.match(decode_words(_first(headers, "subject")))),
+        or bool(FORWARD_SUBJECT.match(subject)),
     }
 
 
