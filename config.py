@@ -43,11 +43,11 @@ class Settings:
     """Every setting with its default for a demo on this machine. Names in the environment are upper case."""
 
     app_env: str = "demo"  # demo, test or production
-    secret_key: str = ""  # signs the session cookie and form tokens
-    sealing_keys: tuple[tuple[str, bytes], ...] = ()  # (id, 32 bytes); the first seals, the others only open
-    audit_key: str = ""  # keys the hash of audit details that must not be readable
-    database_url: str = ""
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    secret_key: str = field(default="", repr=False)  # signs the session cookie and form tokens
+    sealing_keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)  # (id, 32 bytes); the first seals
+    audit_key: str = field(default="", repr=False)  # keys the hash of audit details that must not be readable
+    database_url: str = field(default="", repr=False)  # holds a password, as the next may
+    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     base_url: str = "http://127.0.0.1:8000"  # the portal's own public address, never taken from the Host header
     var_dir: str = "var"
     attachment_dir: str = ""  # folder of the local attachment store; empty means var_dir/attachments
@@ -56,7 +56,7 @@ class Settings:
     proxy_hops: int = 0  # trusted reverse proxies in front (X-Forwarded-For is read that many hops deep)
 
     google_client_id: str = "aesthetix-demo.apps.example"
-    google_client_secret: str = "demo-secret"  # noqa: S105  the stand-in's, refused in production
+    google_client_secret: str = field(default="demo-secret", repr=False)  # the stand-in's, refused in production
     google_auth_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
     google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105
     google_revoke_url: str = "https://oauth2.googleapis.com/revoke"

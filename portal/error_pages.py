@@ -14,12 +14,13 @@ from portal.audit import events
 from portal.audit.service import record
 from portal.database import db
 from portal.errors import DomainError
+from portal.lib.traces import trace_of
 
 WORDS = {
     400: ("That could not be read", "The form or address was not complete. Nothing was changed."),
     403: ("This is not yours to do", "Your role does not include this. Nothing was changed."),
     404: ("There is nothing here", "This page does not exist, or it is not yours to see."),
-    405: ("This page is not used that way", "Nothing was changed. Go back and use the page's own buttons."),
+    405: ("This page is not used that way", "Nothing was changed. Go back and use the page’s own buttons."),
     413: ("That is too large", "The upload is over the limit. Nothing was stored."),
     415: ("That is not a form", "The portal could not read this kind of content. Nothing was changed."),
     429: ("Too many tries", "Wait a little and try again. Nothing was changed."),
@@ -43,15 +44,20 @@ def init_app(app: Flask) -> None:
 
 def show_domain_error(error: DomainError) -> tuple[str, int]:
     """A refusal: what the request had begun is rolled back, then the refusal itself is recorded (A-02)."""
+    _record_refusal(error.cause)
+    return page(error.status, error.title, error.message, error.href, error.press), error.status
+
+
+def _record_refusal(cause: str) -> None:
     db.session.rollback()
     if g.get("user_session") is not None:
-        record(events.ACCESS_REFUSED, outcome="refused", endpoint=request.endpoint or "", cause=error.cause)
+        record(events.ACCESS_REFUSED, outcome="refused", endpoint=request.endpoint or "", cause=cause)
         db.session.commit()
-    return page(error.status, error.title, error.message, error.href, error.press), error.status
 
 
 def show_csrf_error(_error: CSRFError) -> tuple[str, int]:
     """A form that was not made for this session, or one left open until the session ended."""
+    _record_refusal("form_token")
     return page(400, *STALE_FORM), 400
 
 
@@ -73,11 +79,11 @@ def show_database_error(error: SQLAlchemyError) -> tuple[str, int]:
 
 
 def show_crash(error: Exception) -> tuple[str, int]:
-    """A mistake of ours. The trace goes to the log without the data that the statement carried."""
+    """A mistake of ours. The log says where; the error's own text stays out of it (PostgreSQL's quotes the row)."""
     db.session.rollback()
     if current_app.testing:
         raise error
-    current_app.logger.exception("request %s failed", g.get("request_id"))
+    current_app.logger.error("request %s failed: %s", g.get("request_id"), trace_of(error))
     _forget_person()
     return page(500, *WORDS[500]), 500
 

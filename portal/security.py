@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from portal.audit.caller import PORTAL, Caller, set_caller
 from portal.auth import sessions
 from portal.database import db
 from portal.extensions import login_manager
+from portal.lib.traces import trace_of
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 ONE_YEAR = 365 * 24 * 3600
@@ -29,6 +31,10 @@ class PortalApp(Flask):
         answer = super().dispatch_request()
         db.session.commit()
         return answer
+
+    def log_exception(self, exc_info: Any) -> None:
+        """What broke outside the views, such as an error page itself: where, never its text."""
+        self.logger.error("request %s failed: %s", g.get("request_id"), trace_of(exc_info[1]))
 
 
 def init_app(app: Flask) -> None:
@@ -112,7 +118,7 @@ def add_headers(response: Response) -> Response:
     if request.endpoint == "static":
         headers["Cache-Control"] = "public, max-age=3600"
     else:
-        headers.setdefault("Cache-Control", "no-store")
+        headers["Cache-Control"] = "no-store"  # also over what Flask writes for a file to save
     headers["X-Request-Id"] = g.get("request_id", "")
     headers.pop("Server", None)
     return response

@@ -29,6 +29,7 @@ from portal.audit.caller import PORTAL, set_caller
 from portal.database import db
 from portal.lib import clock
 from tests.services.databases import PostgresDatabase, SqliteDatabase
+from tests.services.limits import count_in
 from tests.services.postgres import create_database, postgres_server
 from tests.services.unavailable import MISSING
 from tests.services.valkey import redis_server
@@ -114,6 +115,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     found: Backend = request.getfixturevalue(f"{request.param}_backend")
     found.database.clean(found.app)
     Redis.from_url(found.environ["REDIS_URL"]).flushall()
+    count_in(found.environ["REDIS_URL"])
     yield found
     set_caller(PORTAL)
     clock.set_offset(0, allowed=True)

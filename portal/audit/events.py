@@ -40,6 +40,7 @@ RISKS_ACKNOWLEDGED = _event(
     "provider", "version", "sha256", "items",
 )  # fmt: skip
 RISKS_DECLINED = _event("person:acknowledgement:declined", "kept standard email", "provider", "version")
+ACKNOWLEDGEMENTS_EXPORTED = _event("person:acknowledgements:exported", "exported {rows} acknowledgements", "rows")
 CONNECT_STARTED = _event("person:connection:started", "went to {provider} for consent ({purpose})", "provider", "purpose")
 CONNECT_REFUSED = _event("person:connection:refused", "could not connect {provider}: {cause}", "provider", "cause")
 CONNECTED = _event("person:connection:connected", "connected a {provider} mailbox ({purpose})", "provider", "purpose")
@@ -58,12 +59,17 @@ CONVERSATION_ENDED = _event("portal:conversation:ended", "{count} conversations 
 CONVERSATIONS_LISTED = _event("person:conversations:listed", "listed conversations", "shown")
 ATTACHMENT_READ = _event("person:attachment:read", "opened an attachment")
 MAIL_PREPARED = _event("person:mail:prepared", "wrote an individual mail ({kind})", "kind", "path")
+MAIL_REFUSED = _event("person:mail:refused", "could not send an individual mail: {cause}", "cause")
 MAIL_SENT = _event("portal:mail:sent", "an individual mail left through {path}", "path")
 MAIL_FAILED = _event("portal:mail:failed", "an individual mail could not be sent: {cause}", "cause")
 
+CONTACTS_LISTED = _event("person:contacts:listed", "listed contacts", "shown")
+CONTACT_READ = _event("person:contact:read", "opened the contact")
 CONTACT_CREATED = _event("person:contact:created", "created the contact", "source")
 CONTACT_CHANGED = _event("person:contact:changed", "changed the contact", "changed")
 CONTACTS_IMPORT_STARTED = _event("person:import:started", "started an import of contacts", "rows")
 CONTACTS_IMPORTED = _event("portal:import:finished", "imported contacts", "created", "skipped", "failed")
+CONTACTS_IMPORT_DROPPED = _event("person:import:dropped", "dropped an import before it was run")
+IMPORT_ERRORS_TAKEN = _event("person:import-errors:exported", "took the row errors of an import as a file", "rows")
 POLICY_CHANGED = _event("person:policy:changed", "changed the practice's rules", "changed")
 KEYS_ROTATED = _event("operator:keys:rotated", "sealed {count} values with the current key", "key", "count")

@@ -9,7 +9,8 @@ from wtforms import PasswordField, StringField
 from wtforms.validators import DataRequired, Length
 
 
-def _tidy(value: Any) -> Any:
+def tidy(value: Any) -> Any:
+    """An address as it was meant: no NUL, no blanks around it."""
     return value.replace("\0", "").strip() if isinstance(value, str) else value
 
 
@@ -19,7 +20,7 @@ class SignInForm(FlaskForm):
     email = StringField(
         "Email",
         [DataRequired("Type the address you sign in with."), Length(max=320, message="This is too long for an address.")],
-        filters=[_tidy],
+        filters=[tidy],
     )
     password = PasswordField(
         "Password", [DataRequired("Type your password."), Length(max=1000, message="This is too long for a password.")]

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from portal.access.decorators import public, signed_in
 from portal.auth import service, sessions
-from portal.auth.forms import SignInForm
+from portal.auth.forms import SignInForm, tidy
 from portal.auth.paths import local_path
 from portal.extensions import limiter
 from portal.navigation import first_page
@@ -23,8 +23,8 @@ PER_PERSON = "10 per 10 minutes"  # failed tries for one person, wherever they c
 
 
 def _person_key() -> str:
-    """Whom the try is for, not readable in Redis."""
-    key = match_key(request.form.get("email", "")[:320].strip())
+    """Whom the try is for, by the address that the form will read, however it is dressed up; not readable in Redis."""
+    key = match_key(tidy(request.form.get("email", "")))
     return "person:" + hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
@@ -44,10 +44,10 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm()
     is_refused = False
     if form.validate_on_submit():
-        if g.user_session is not None:
-            sessions.end(g.user_session)
-        browser = request.user_agent.string[:300]
+        before, browser = g.user_session, request.user_agent.string[:300]
         if service.sign_in(form.email.data, form.password.data, ip=request.remote_addr or "", browser=browser):
+            if before is not None:
+                sessions.end(before)
             return redirect(wanted, 303)
         is_refused = True
     page = render_template("auth/sign_in.html", form=form, is_refused=is_refused)

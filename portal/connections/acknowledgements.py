@@ -51,6 +51,13 @@ class AcknowledgementNeeded(DomainError):
         super().__init__(text, cause=f"acknowledgement_{standing.value}", href=RISKS_PAGE, press="Read the six risks")
 
 
+class TextChanged(DomainError):
+    """The page that was signed shows an older text than the newest: nobody signs what they have not seen (ACK-6)."""
+
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The text has changed"
+
+
 class NotSigned(DomainError):
     """A box is not ticked, or the typed name is not the person's own. `message` says what to do."""
 
@@ -105,6 +112,14 @@ def show_text(provider: str) -> AcknowledgementText:
     text = current_text()
     record(events.RISKS_SHOWN, text, account_id=current_caller().account_id, provider=provider, version=text.version)
     return text
+
+
+def require_shown(version: str) -> None:
+    """Raises TextChanged where a page said which version it showed, and it is not the newest. The version that is stored is
+    the server's own in any case."""
+    if version and version != str(current_text().version):
+        text = "The risk text has changed since you opened the page. Nothing was signed. Read the new text and sign that."
+        raise TextChanged(text, cause="acknowledgement_text_changed", href=RISKS_PAGE, press="Read the new text")
 
 
 def sign(user: User, account_id: UUID, provider: str, *, ticked: list[str], typed_name: str) -> Acknowledgement:

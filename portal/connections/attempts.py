@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -22,7 +22,7 @@ from portal.database import db, transaction
 from portal.errors import Conflict, DomainError
 from portal.lib.clock import now
 from portal.lib.ids import new_id
-from portal.models import Account, Connection, Membership, OAuthAttempt
+from portal.models import Account, Connection, Membership, OAuthAttempt, User
 from portal.providers.google import oauth
 from portal.rules.connecting import Purpose, may_role_connect
 from portal.sealing import open_text, seal_text
@@ -53,8 +53,8 @@ class Attempt:
     provider: str
     purpose: Purpose
     connection_id: UUID | None
-    nonce: str
-    verifier: str
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
 
 
 def require_allowed(user_id: UUID, account_id: UUID, provider: str) -> None:
@@ -66,10 +66,13 @@ def require_allowed(user_id: UUID, account_id: UUID, provider: str) -> None:
 def require_role(user_id: UUID, account_id: UUID) -> None:
     """Raises MayNotConnect unless the person works here in a role that the account lets connect (P-06)."""
     membership = db.session.scalar(
-        select(Membership).where(
-            Membership.user_id == user_id, Membership.account_id == account_id, Membership.state == "active"
+        select(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(
+            Membership.user_id == user_id, Membership.account_id == account_id, Membership.state == "active",
+            User.deactivated_at.is_(None),
         )
-    )
+    )  # fmt: skip
     if membership is None:
         raise MayNotConnect("membership")
     policy = db.session.get_one(Account, account_id).connect_roles

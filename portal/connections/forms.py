@@ -18,6 +18,7 @@ class SignForm(FlaskForm):
     """Ticked risks and typed name. Whatever else is sent is not read."""
 
     risk = SelectMultipleField(choices=list(RISKS), validate_choice=False)
+    shown = HiddenField()  # the version on the page: a page from before a new text signs nothing
     typed_name = StringField(validators=[Length(max=200, message="Your name can have 200 characters.")])
     purpose = HiddenField(
         validators=[AnyOf([*Purpose, RENEW], message="Load the page again; this form is not whole.")],

@@ -22,10 +22,10 @@ WORDS = {
     "Ask them to allow it, then connect again.",
     "code_refused": "Google no longer accepts this consent; it was used already or took too long. "
     f"Nothing was connected. {AGAIN}",
-    "identity": f"Google's answer could not be verified. Nothing was connected. {AGAIN}",
+    "identity": f"Google’s answer could not be verified. Nothing was connected. {AGAIN}",
     "unavailable": "Google could not be reached, or its answer could not be read. Nothing was connected. "
     "Try again in a few minutes.",
-    "operator": "Google does not accept this portal's own registration. Nothing was connected. "
+    "operator": "Google does not accept this portal’s own registration. Nothing was connected. "
     "Your operator has to mend it; your consent is fine.",
     "no_refresh_token": "Google gave access for this moment only, so the sync would stop within the hour. "
     f"Nothing was connected. {AGAIN}",

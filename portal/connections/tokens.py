@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -48,8 +48,8 @@ def owner_of(grant: Grant) -> str:
 class _Step:
     """What the grant's row says now: a usable token, a refresh that is ours to make, or neither (another one refreshes)."""
 
-    token: str = ""
-    refresh_token: str = ""
+    token: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
     lease: UUID | None = None
 
 

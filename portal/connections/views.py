@@ -17,6 +17,7 @@ from portal.connections.figures import figures_of
 from portal.connections.forms import DISCONNECT_WORD, RENEW, BeginForm, DisconnectForm, SignForm, StepForm
 from portal.connections.refusals import record_refusal
 from portal.errors import Conflict, DomainError, NotFound
+from portal.formatting import full
 from portal.models import Acknowledgement, Connection
 from portal.rules.connecting import ConsumerPolicy, Purpose, may_role_connect
 from portal.rules.reasons import Cause
@@ -39,6 +40,7 @@ def sign_acknowledgement() -> ResponseReturnValue:
     account_id, user = g.membership.account_id, g.user_session.user
     if not form.validate():
         return risks_page(form, problem=" ".join(text for texts in form.errors.values() for text in texts)), 400
+    acknowledgements.require_shown(form.shown.data or "")
     if form.purpose.data != RENEW:
         attempts.require_open(user.id, account_id, Purpose(form.purpose.data))
     ticked, typed_name = form.risk.data or [], form.typed_name.data or ""
@@ -78,7 +80,7 @@ def risks_page(form: SignForm, *, purpose: str = "", problem: str = "") -> str:
 def decline_acknowledgement() -> ResponseReturnValue:
     """Keep standard email: as easy as the other way, and recorded as well."""
     acknowledgements.decline("google")
-    flash("You keep standard email. Nothing was connected, and nothing of your mailbox is read.", "ok")
+    flash("Nothing was connected, and nothing of your mailbox is read.", "ok")
     return redirect(url_for("profile.show_email"), 303)
 
 
@@ -102,7 +104,8 @@ def google_callback() -> ResponseReturnValue:
     except DomainError as error:
         record_refusal(error, "google")
         return render_template("connections/refused.html", error=error), error.status
-    flash(f"Connected as {connection.mailbox}. Mail that arrives from now on is looked at; nothing older comes in.", "ok")
+    since = full(connection.connected_at)
+    flash(f"Connected as {connection.mailbox}. Mail since {since} is looked at; nothing older comes in.", "ok")
     if connection.is_consumer and connection.account.consumer_mailboxes == ConsumerPolicy.WARNED:
         flash("This is a personal mailbox: no BAA covers it. Keep health information out of it.", "warn")
     return redirect(url_for("profile.show_email"), 303)

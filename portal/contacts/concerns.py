@@ -113,7 +113,7 @@ def _colleague_concerns(account: Account, details: ContactDetails, known: set[st
             found.append(Concern(kind.value, key, text, SAVE_COLLEAGUE))
         elif kind is Likeness.OWN_DOMAIN:
             text = (
-                f"{domain_of(key)} is the practice's own domain. If this person works here, mail among "
+                f"{domain_of(key)} is the practice’s own domain. If this person works here, mail among "
                 "colleagues can be filed in this record, for everyone who may open it."
             )
             found.append(Concern(kind.value, key, text, NO_COLLEAGUE))

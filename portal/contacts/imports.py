@@ -205,5 +205,5 @@ def likeness_words(value: str) -> str:
     """Why a row is flagged, for the list of flagged rows."""
     return {
         Likeness.CRM_USER.value: "has a login here",
-        Likeness.OWN_DOMAIN.value: "is at the practice's own domain",
+        Likeness.OWN_DOMAIN.value: "is at the practice’s own domain",
     }.get(value, "")

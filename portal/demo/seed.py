@@ -50,11 +50,14 @@ class Outside:
         answer = self._client.post("/mail", params={"to": to}, content=raw, headers={"Content-Type": "message/rfc822"})
         answer.raise_for_status()
 
-    def last_message(self, address: str) -> dict[str, object]:
-        """The newest mail of a mailbox."""
-        answer = self._client.get(f"/mailboxes/{address}/messages").raise_for_status()
-        found: dict[str, object] = answer.json()["messages"][-1]
-        return found
+    def await_message(self, address: str) -> str:
+        """The wire id of the newest mail in a mailbox; waits for one, since a worker may be sending it."""
+        for _try in range(100):
+            answer = self._client.get(f"/mailboxes/{address}/messages").raise_for_status()
+            if found := answer.json()["messages"]:
+                return str(found[-1]["headers"]["message_id"])
+            time.sleep(0.2)
+        raise RuntimeError("the mail from the CRM did not arrive")
 
 
 class Visitor:
@@ -195,9 +198,7 @@ def _exchange(app: Flask, outside: Outside) -> None:
         prepared = db.session.scalars(select(OutboxMail.id).where(OutboxMail.state == "prepared")).all()
     for outbox_id in prepared:
         outbox.deliver(outbox_id)
-    arrived = outside.last_message(PRIYA.email)
-    headers = arrived["headers"]
-    answers = str(headers["message_id"]) if isinstance(headers, dict) else ""
+    answers = outside.await_message(PRIYA.email)
     subject = "Re: Swelling after lip filler, day 2"
     thanks = "Thank you, Tomas. It feels softer than yesterday.\nIs it fine to fly on Friday?\n\nPriya"
     outside.deliver(mails.write(PRIYA, [CONNECTED.mailbox], subject, thanks, answers=answers), CONNECTED.mailbox)

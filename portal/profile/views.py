@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from portal.access.decorators import requires
 from portal.access.permissions import ROLE_LABELS, Permission
+from portal.auth.paths import local_path
 from portal.auth.sessions import memberships
 from portal.connections.queries import live_connection
 from portal.profile import queries
@@ -36,7 +37,7 @@ def change_theme() -> ResponseReturnValue:
         g.user_session.user.theme = form.theme.data
     came_from = urlsplit(request.referrer or "")
     is_ours = came_from.netloc == urlsplit(current_app.extensions["settings"].base_url).netloc
-    return redirect(came_from.path if is_ours and came_from.path.startswith("/") else url_for("profile.show_profile"))
+    return redirect((local_path(came_from.path) if is_ours else None) or url_for("profile.show_profile"))
 
 
 @blueprint.get("/profile/integrations")

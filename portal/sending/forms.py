@@ -18,7 +18,9 @@ from portal.rules.sending import MAX_FILE_BYTES, is_header_safe, parse_people
 from portal.sending.mime import OutgoingFile
 
 MAX_TEXT, MAX_SUBJECT, MAX_PEOPLE, MAX_FILES = 100_000, 250, 50, 50
+MAX_LIST = MAX_PEOPLE * 400  # characters of a list of people: reading a longer one would take seconds
 ONE_LINE = "Write it on one line, without control characters. Nothing was sent."
+TOO_MANY = f"Write to at most {MAX_PEOPLE} people here."
 TOO_LONG = Length(max=MAX_TEXT, message="Use at most 100,000 characters.")
 DANGERS = {
     "dangerous": "this kind of file can run a program, and mailboxes refuse it.",
@@ -69,8 +71,7 @@ class MailForm(FlaskForm):
         _check_people(field.data)
 
     def validate_people(self, field: SelectMultipleField) -> None:
-        for value in field.data or []:
-            _check_people(value)
+        _check_people(", ".join([*(field.data or []), self.cc.data or ""]))  # all who are copied, ticked or typed
 
     def validate_files(self, field: MultipleFileField) -> None:
         self.attached = tuple(_read(item) for item in _chosen(field.data))
@@ -117,13 +118,15 @@ class ReplyForm(MailForm):
 
 
 def _check_people(text: str | None) -> None:
+    if len(text or "") > MAX_LIST:
+        raise ValidationError(TOO_MANY)
     if not is_header_safe(text or ""):
         raise ValidationError(ONE_LINE)
     people, wrong = parse_people(text or "")
     if wrong:
         raise ValidationError(f"“{wrong[0][:80]}” is not an address that mail can go to. Nothing was sent.")
     if len(people) > MAX_PEOPLE:
-        raise ValidationError(f"Write to at most {MAX_PEOPLE} people here.")
+        raise ValidationError(TOO_MANY)
 
 
 def _chosen(items: Iterable[Any] | None) -> Iterable[FileStorage]:
@@ -133,7 +136,7 @@ def _chosen(items: Iterable[Any] | None) -> Iterable[FileStorage]:
 
 def _read(item: FileStorage) -> OutgoingFile:
     if not is_header_safe(item.filename or ""):
-        raise ValidationError("A file's name holds control characters. Rename it. Nothing was sent.")
+        raise ValidationError("A file’s name holds control characters. Rename it. Nothing was sent.")
     data = item.stream.read(MAX_FILE_BYTES + 1)
     name = display_name(item.filename or "")
     return OutgoingFile(name, content_type(data, name), data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address as HeaderAddress
@@ -15,22 +16,35 @@ from portal.rules.sending import WIRE_ID, one_line
 
 ID_FIELDS = frozenset({"message-id", "in-reply-to", "references"})
 REF_FIELD = "X-CRM-Ref"  # by it a mail is found again at the provider, which rewrites the Message-ID
+MAX_SHOWN = 70  # characters of a name: the library folds a longer word of one with an empty line, which ends the head
+NEW_FIELD = re.compile(r"\r\n[^ \t]|\r(?!\n)|(?<!\r)\n")
 
 
 class MailPolicy(EmailPolicy):
-    """The SMTP policy, folding between message ids only: the stock one breaks long ids into encoded words."""
+    """The SMTP policy, folding between message ids only: the stock one breaks long ids into encoded words.
+
+    A header that became two on the way to text is refused (ValueError), as later versions of the library do by themselves.
+    """
 
     def fold(self, name: str, value: str) -> str:
         """A header as text."""
         if name.lower() in ID_FIELDS:
             return f"{name}: " + f"{self.linesep} ".join(str(value).split()) + self.linesep
-        return super().fold(name, value)
+        return _single(super().fold(name, value))
 
     def fold_binary(self, name: str, value: str) -> bytes:
         """A header as bytes."""
         if name.lower() in ID_FIELDS:
             return self.fold(name, value).encode("ascii")
-        return super().fold_binary(name, value)
+        folded = super().fold_binary(name, value)
+        _single(folded.decode("latin-1"))
+        return folded
+
+
+def _single(folded: str) -> str:
+    if NEW_FIELD.search(folded.removesuffix("\r\n")):
+        raise ValueError("a header holds a line break")
+    return folded
 
 
 POLICY = MailPolicy(linesep="\r\n", cte_type="7bit")
@@ -71,7 +85,7 @@ def build_mime(mail: OutgoingMail) -> bytes:
         message["Cc"] = [_header_address(person) for person in mail.cc]
     if mail.bcc:  # the provider takes it out before delivery
         message["Bcc"] = [_header_address(person) for person in mail.bcc]
-    message["Subject"] = mail.subject
+    message["Subject"] = _literal(mail.subject)
     message["Date"] = format_datetime(mail.written_at)
     message["Message-ID"] = make_msgid(domain=domain_of(mail.sender.key) or "localhost")
     if parent := WIRE_ID.findall(mail.parent_id)[:1]:
@@ -84,7 +98,7 @@ def build_mime(mail: OutgoingMail) -> bytes:
         kind, _, subtype = file.content_type.partition("/")
         if kind in ("message", "multipart") or not subtype:
             kind, subtype = "application", "octet-stream"
-        message.add_attachment(file.data, maintype=kind, subtype=subtype, filename=file.name)
+        message.add_attachment(file.data, maintype=kind, subtype=subtype, filename=_literal(file.name))
     return message.as_bytes()
 
 
@@ -97,7 +111,14 @@ def message_id_of(raw: bytes) -> str:
 
 def _header_address(person: Address) -> HeaderAddress:
     local, _, domain = person.email.strip().rpartition("@")
-    return HeaderAddress(display_name=one_line(person.name), username=local.strip('"'), domain=domain_key(domain))
+    name = _literal(one_line(person.name))[:MAX_SHOWN]
+    return HeaderAddress(display_name=name, username=local.strip('"'), domain=domain_key(domain))
+
+
+def _literal(text: str) -> str:
+    """A text that means itself in a header. The library would decode what looks like an encoded word, and write the line
+    break that it may hold as one: a stranger's subject would then address our answer (CVE-2024-6923)."""
+    return text.replace("=?", "= ?")
 
 
 def _ascii_ids(ids: list[str]) -> str:

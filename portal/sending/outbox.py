@@ -7,7 +7,7 @@ up at the provider by its `crm_ref` before anything is sent anew; no transaction
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -49,7 +49,7 @@ class Claim:
     grant_id: UUID
     provider: str
     crm_ref: UUID
-    raw: bytes
+    raw: bytes = field(repr=False)
     thread_id: str | None
     look_first: bool
     answer_was_lost: bool

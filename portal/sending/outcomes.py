@@ -32,7 +32,7 @@ WORDS = {
     Path.NO_MAILBOX.value: "The mailbox was disconnected before it left.",
     Path.PAUSED.value: "The mailbox was paused before it left.",
     Path.NEEDS_ATTENTION.value: "The mailbox needs attention. Reconnect it on My Profile, then try again.",
-    "provider_cap": "Google's own sending limit for this mailbox is reached. It frees up within 24 hours.",
+    "provider_cap": "Google’s own sending limit for this mailbox is reached. It frees up within 24 hours.",
     "too_large": "Google refused it as too large.",
     "refused": "Google refused it.",
     "unreachable": "Google could not be reached for some time. It has not left.",

@@ -14,7 +14,7 @@ from portal.connections.queries import live_connection
 from portal.conversations.service import message_subject
 from portal.database import db
 from portal.lib.clock import now
-from portal.models import Connection, Conversation, ConversationThread, Membership, Message, OutboxMail
+from portal.models import Connection, Conversation, ConversationThread, Membership, Message, OutboxMail, User
 from portal.rules.sending import WINDOW, Cap, Path, decide_path, measure_cap
 
 OUTBOX_ROWS = 100
@@ -51,10 +51,12 @@ def _counted(mailbox_key: str, since: datetime) -> list[datetime]:
 
 def may_still_send(mail: OutboxMail) -> bool:
     """Whether its writer still works in the account, in a role that writes mail (RBA-5, TEN-4)."""
-    query = select(Membership.role).where(
+    query = select(Membership.role).join(User, User.id == Membership.user_id)
+    query = query.where(
         Membership.account_id == mail.account_id,
         Membership.user_id == mail.user_id,
         Membership.state == "active",
+        User.deactivated_at.is_(None),
     )
     role = db.session.scalar(query)
     return role is not None and role_may(role, Permission.WRITE_MAIL)

@@ -386,7 +386,7 @@ def test_the_largest_file_is_judged_in_seconds(desk: Any, account: Account) -> N
     text = "Name,Email\n" + "".join(f"Pim P{row},pim{row}@mail{row % 500}.example\n" for row in range(20_000))
     begun = time.process_time()
     found = uploaded(desk, text)
-    assert time.process_time() - begun < 6  # about 1; a row that looks at all other rows makes it 20
+    assert time.process_time() - begun < 15  # about 1; a row that looks at all other rows makes it 20
     assert found.mapping["counts"]["new"] == 20_000
 
 

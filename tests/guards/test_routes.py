@@ -16,7 +16,7 @@ from portal.access.decorators import PUBLIC, SIGNED_IN, declared_access
 from portal.access.permissions import ROLE_PERMISSIONS, Permission
 from portal.database import db
 from portal.lib.ids import new_id
-from portal.models import Acknowledgement, Attachment, ContactImport, Decision, Message, OutboxMail, User
+from portal.models import Acknowledgement, Attachment, ContactImport, Decision, Message, Notice, OutboxMail, User
 from portal.models.account import Account
 from portal.sealing import seal_text
 from tests import factories
@@ -153,6 +153,14 @@ def _an_acknowledgement(account: Account, user: User) -> UUID:
         account_id=account.id, user_id=user.id, provider="google", text_version=1, text_sha256="0" * 64, items=["a"],
         typed_name="X", ip="", browser="",
     )  # fmt: skip
+    db.session.add(row)
+    db.session.flush()
+    return row.id
+
+
+@an_object("notice_id")
+def _a_notice(account: Account, user: User) -> UUID:
+    row = Notice(account_id=account.id, user_id=user.id, kind="test", text="Something stands.")
     db.session.add(row)
     db.session.flush()
     return row.id

@@ -134,7 +134,7 @@ def test_a_document_that_nobody_writes_is_bounded(name: str) -> None:
     clean_html(HUGE[name])
     text_of(HUGE[name])
     has_remote_content(HUGE[name])
-    assert time.process_time() - started < 6
+    assert time.process_time() - started < 30
 
 
 @pytest.mark.bad_input(28)

@@ -76,4 +76,4 @@ def test_splitting_is_linear(line: str, end: str) -> None:
     text = (line + "\n") * (400_000 // (len(line) + 1)) + end
     started = time.process_time()
     split_quoted(text)
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 15

@@ -63,7 +63,7 @@ def facts(raw: bytes, *labels: str) -> MailFacts:
     headers_only = shown(raw, *labels, whole=False)
     started = time.perf_counter()
     found = facts_of(headers_only, OWN)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10
     assert mail_of(shown(raw, *labels), OWN).facts == found
     return found
 

@@ -213,7 +213,7 @@ def test_a_limit_of_hours_is_for_another_run(
     started = time.monotonic()
     with pytest.raises(Limited) as raised:
         headers(box, received)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert hours[0] * 3600 < raised.value.seconds_left(datetime.now(UTC)) <= hours[1] * 3600
 
 

@@ -28,7 +28,7 @@ def read(raw: bytes) -> RemoteMail:
     for body in distant_texts(gmail):
         body["data"] = base64.urlsafe_b64encode(raw.partition(b"\r\n\r\n")[2]).decode()
     mail = mail_of(gmail, OWN)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20
     return mail
 
 
@@ -280,7 +280,8 @@ def test_reading_is_linear_in_size() -> None:
         " " * 99_000 + "x",
         "=?utf-8?q?" * 9_000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         parse_mailboxes([value])
         decode_words(value)
-        assert time.perf_counter() - started < 1
+        # No measure of speed: reading that is not linear takes minutes of CPU here, whatever the machine does besides.
+        assert time.process_time() - started < 10
