@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import select
 
 from portal import queues
-from portal.connections.tokens import access_token
+from portal.connections.mailbox import open_mailbox
 from portal.database import db, transaction
 from portal.lib.clock import now
 from portal.lib.http import Http
 from portal.models import Connection, OutboxMail
-from portal.providers import registry
 from portal.providers.base import MailProvider
 from portal.providers.errors import ProviderError, Unanswered
 from portal.providers.types import Sent
@@ -48,6 +46,7 @@ class Claim:
     outbox_id: UUID
     grant_id: UUID
     provider: str
+    mailbox_key: str
     crm_ref: UUID
     raw: bytes = field(repr=False)
     thread_id: str | None
@@ -104,6 +103,7 @@ def _claimed(row: OutboxMail, connection: Connection) -> Claim:
         outbox_id=row.id,
         grant_id=connection.grant_id,
         provider=connection.provider,
+        mailbox_key=connection.mailbox_key,
         crm_ref=row.crm_ref,
         raw=open_raw(row),
         thread_id=row.provider_thread_id,
@@ -143,10 +143,8 @@ def _begin_anew(claim: Claim) -> bool:
 
 
 def _provider(claim: Claim, http: Http) -> MailProvider:
-    async def token(refused: str | None) -> str:
-        return await access_token(claim.grant_id, http, refused=refused)
+    return open_mailbox(claim.provider, claim.grant_id, claim.mailbox_key, http)
 
-    return registry.mail_provider(claim.provider, token, http, current_app.extensions["settings"])
 
 
 def sweep() -> int:

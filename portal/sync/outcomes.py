@@ -10,13 +10,13 @@ from uuid import UUID
 from flask import current_app
 from sqlalchemy import ColumnElement, or_, select, update
 
+from portal.connections.mailbox import has_push
 from portal.connections.service import needs_attention
 from portal.database import db, transaction
 from portal.lib.clock import now
 from portal.models import Connection, Grant
 from portal.providers.errors import AuthorizationLost, Limited, OperatorFault, ProviderError, Temporary
 from portal.sync.lease import LeaseLost, Run, Stopped, hold, set_connection
-from portal.sync.mailbox import has_push
 
 LONGEST_LIMIT = timedelta(hours=24)
 OPERATOR_PAUSE = timedelta(minutes=5)

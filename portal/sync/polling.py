@@ -12,6 +12,7 @@ from flask import current_app
 from sqlalchemy import and_, or_, select, update
 
 from portal import queues
+from portal.connections.mailbox import has_push, open_mailbox
 from portal.connections.tokens import ACCESS_TOKEN, REFRESH_BEFORE, owner_of
 from portal.database import db, transaction
 from portal.lib.clock import now
@@ -22,7 +23,6 @@ from portal.providers.errors import CursorExpired, ProviderError
 from portal.sealing import open_text
 from portal.sync.gate import permitted
 from portal.sync.lease import take
-from portal.sync.mailbox import has_push, open_mailbox
 from portal.sync.outcomes import settle, settle_unchanged
 from portal.sync.service import sync_alone
 

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from portal import queues
 from portal.audit import events
 from portal.audit.service import record
+from portal.connections.mailbox import CONNECTIONS, open_mailbox
 from portal.database import db, transaction
 from portal.lib.clock import now
 from portal.lib.http import Http
@@ -25,7 +26,6 @@ from portal.providers.types import Change, ChangePage
 from portal.rules.reasons import Outcome
 from portal.sync.faultpoint import crash_point
 from portal.sync.lease import RENEW_SECONDS, LeaseLost, Run, Stopped, hold, renew, take
-from portal.sync.mailbox import CONNECTIONS, open_mailbox
 from portal.sync.met import Met
 from portal.sync.outcomes import finish, hand_on, settle
 from portal.sync.page import read_headers, store_page

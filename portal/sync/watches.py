@@ -13,6 +13,7 @@ from uuid import UUID
 from flask import current_app
 from sqlalchemy import or_, select
 
+from portal.connections.mailbox import open_mailbox
 from portal.connections.service import needs_attention
 from portal.database import db, transaction
 from portal.lib.clock import now
@@ -20,7 +21,6 @@ from portal.lib.http import Http
 from portal.models import Connection, Grant
 from portal.providers.errors import AuthorizationLost, OperatorFault, ProviderError
 from portal.providers.types import Watch
-from portal.sync.mailbox import open_mailbox
 
 RENEW_EVERY = timedelta(days=1)
 TRY_AGAIN = timedelta(minutes=50)  # after a renewal that failed; the schedule asks every hour

@@ -21,8 +21,8 @@ from portal.models import Attachment, Connection, Conversation, Decision, Grant,
 from portal.sealing import open_text
 from portal.sending import outbox
 from portal.sync import service
-from tests.connections.people import make_signer, start
 from tests.connections.consent import callback_path, consent
+from tests.connections.people import make_signer, start
 from tests.factories import make_contact, make_member
 from tests.services.programs import Sandbox
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
+from portal.connections.mailbox import open_mailbox
 from portal.database import db
 from portal.lib import clock
 from portal.lib.clock import now
@@ -21,7 +22,6 @@ from portal.lib.http import Http
 from portal.models import Connection, Decision, Membership, Message, User
 from portal.rules.reasons import Cause
 from portal.sync import lease, page, polling, service, writing
-from portal.sync.mailbox import open_mailbox
 from tests.conftest import Backend
 from tests.services.processes import die_with_parent
 from tests.sync.conftest import COLLEAGUE, STRANGER, Practice, expire_lease

@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from devtools.places import free_port
+from portal.connections.quota import Quota
 from portal.lib.http import Http
 from portal.providers.google.client import GmailClient
 from portal.providers.google.mail import GmailProvider
 from portal.queues import connect
 from portal.rules.facts import MailFacts
-from portal.sync.quota import Quota
 from tests.providers.adapters import Tokens
 from tests.providers.conftest import letter
 from tests.services.programs import Sandbox

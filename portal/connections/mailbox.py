@@ -8,13 +8,13 @@ from uuid import UUID
 
 from flask import current_app
 
+from portal.connections.quota import Quota
 from portal.connections.tokens import access_token
 from portal.lib.http import Http
 from portal.models import Grant
 from portal.providers import registry
 from portal.providers.base import MailProvider
 from portal.queues import redis
-from portal.sync.quota import Quota
 
 SAME_TOKEN_SECONDS = 2.0  # how long a token is used without asking the grant's row again
 CONNECTIONS = 12  # of one mailbox's run: batches in flight, files, a refresh

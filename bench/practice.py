@@ -1,0 +1,77 @@
+"""Practices for a measurement: an account, its people and contacts, and a mailbox connected at the stand-in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from bench.corpus import OWN, PEOPLE, address_of
+from portal.database import db, transaction
+from portal.lib.clock import now
+from portal.lib.ids import new_id
+from portal.models import Connection, Contact
+from portal.sealing import seal_text
+from tests import factories
+from tests.services.programs import Sandbox
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """A mailbox at the stand-in before its mail arrives."""
+
+    address: str
+    cursor: str
+    tokens: dict[str, Any]
+
+
+def open_mailbox(sandbox: Sandbox, address: str = OWN) -> Mailbox:
+    """Make the mailbox and walk its consent; mail delivered from now on is new to whoever connects with it."""
+    sandbox.add_mailbox(address, "Tomas Berg")
+    tokens = sandbox.grant(address)
+    return Mailbox(address, str(sandbox.call("GET", f"/mailboxes/{address}")["history_id"]), tokens)
+
+
+def connect(mailbox: Mailbox, admitted: float, more_contacts: int = 5_000) -> UUID:
+    """A new account where a share of PEOPLE are contacts, and a connection to the mailbox; the connection's id."""
+    with transaction():
+        account = factories.make_account()
+        user = factories.make_member(account, "provider")
+        subject = mailbox.tokens["sub"]
+        grant = factories.make_grant(
+            user, mailbox.address, refresh_token=mailbox.tokens["refresh_token"], subject=subject
+        )
+        grant.access_token = seal_text(mailbox.tokens["access_token"], "grant.access_token", f"google:{subject}", grant.id)
+        grant.access_expires_at = now() + timedelta(minutes=50)
+        far = now() + timedelta(days=1)  # no schedule runs here; a poll that is not asked for would be one too many
+        row = factories.make_connection(
+            account, user, mailbox.address, grant=grant, cursor=mailbox.cursor, next_poll_at=far
+        )
+        factories.make_signature(account, user)
+        addresses = [address_of(person) for person in range(int(PEOPLE * admitted))]
+        add_contacts(account.id, addresses + [f"other{n}@else{n % 90}.example" for n in range(more_contacts)])
+        return row.id
+
+
+def add_contacts(account_id: UUID, addresses: list[str]) -> None:
+    """Contacts with nothing but an address."""
+    at = now()
+    values = [
+        {
+            "id": new_id(), "created_at": at, "account_id": account_id, "first_name": "", "last_name": "", "name_key": "",
+            "email": address, "email_key": address, "phone": "", "notes": "", "source": "manual",
+            "excluded_from_sync": False, "created_by_id": None, "updated_at": None,
+        }
+        for address in addresses
+    ]  # fmt: skip
+    db.session.execute(insert(Contact.__table__), values)
+
+
+def connection_state(connection_id: UUID) -> Connection:
+    """The connection's row as it is now."""
+    db.session.rollback()
+    db.session.expire_all()
+    return db.session.get_one(Connection, connection_id)
