@@ -1,4 +1,4 @@
-"""Google's error bodies, word for word where clients read them (providers.md sections 1 and 4 of the reference)."""
+"""Google's error bodies, word for word where clients read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Google's token side: exchange, refresh, revoke, keys, userinfo (providers.md section 1 of the reference)."""
+"""Google's token side: exchange, refresh, revoke, keys, userinfo."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Codes, access tokens and refresh tokens of Google, with their ways to die.
 
-The whole consent of one user to the project is one grant: revoking any token of it kills all (providers.md section 0.4 of
-the reference; https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke).
+The whole consent of one user to the project is one grant: revoking any token of it kills all
+(https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke).
 """
 
 from __future__ import annotations
