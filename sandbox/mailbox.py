@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from sandbox.google.headers import decode_value, first_of, message_ids, values_of, wire_headers
 from sandbox.google.mime import ParsedMail, parse_mail
@@ -113,9 +114,10 @@ class Mailbox:
     history: list[HistoryEntry] = field(default_factory=list, repr=False)
 
     def new_id(self, now_ms: int) -> str:
-        """A message id: 16 hex digits, growing, unlike any other mailbox's."""
+        """A message id: 16 hex digits, growing with time, unlike that of another mailbox at the same moment."""
         self.next_number += 1
-        return f"{((now_ms & 0xFFFFFFFFFF) << 24 | self.next_number & 0xFFFFFF):016x}"
+        low = (self.next_number & 0xFFF) << 12 | crc32(self.address.encode()) & 0xFFF
+        return f"{((now_ms & 0xFFFFFFFFFF) << 24 | low):016x}"
 
     def _next_history_id(self) -> int:
         self.history_id += random.randint(1, 23)

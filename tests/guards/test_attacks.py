@@ -173,8 +173,8 @@ def test_a_crash_leaves_its_text_out_of_the_log(
     assert SECRET not in caplog.text + answer.text
     with sqlite_app.test_request_context(), caplog.at_level(logging.DEBUG):
         g.request_id = "r1"
-        error = ValueError(SECRET)
-        sqlite_app.log_exception((ValueError, error, None))
+        exc_info: Any = (ValueError, ValueError(SECRET), None)
+        sqlite_app.log_exception(exc_info)
     assert SECRET not in caplog.text
 
 
