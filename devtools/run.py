@@ -29,7 +29,8 @@ def say(line: str) -> None:
 
 def run(places: Places, _arguments: list[str]) -> int:
     """Start everything, say where it is, keep it going until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for name in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it ignored
+        signal.signal(name, _interrupt)
     with not_running(places):
         setup.ensure(places, "run")
         redis_port = 0 if os.environ.get("REDIS_URL") else free_port()
