@@ -30,7 +30,7 @@ def account(app: Any) -> Account:
 
 
 def changes() -> list[dict[str, Any]]:
-    return list(db.session.scalars(select(AuditEvent.details).where(AuditEvent.name == events.POLICY_CHANGED)))
+    return list(db.session.scalars(select(AuditEvent.details).where(AuditEvent.name == events.POLICY_CHANGED).order_by(AuditEvent.created_at, AuditEvent.id)))
 
 
 @pytest.mark.rule("P-06")

@@ -55,7 +55,7 @@ def person(app: Flask, client: Any) -> User:
 
 def events(user: User, *names: str) -> list[AuditEvent]:
     query = db.session.query(AuditEvent).filter(AuditEvent.actor_id == user.id, AuditEvent.name.in_(names))
-    return list(query.order_by(AuditEvent.id))
+    return list(query.order_by(AuditEvent.created_at, AuditEvent.id))
 
 
 @pytest.mark.rule("H-01")

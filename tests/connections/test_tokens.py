@@ -260,7 +260,7 @@ def test_disconnect_deletes_the_token_at_once_and_revokes_it_once(app: Flask, sa
 
 
 def _results() -> list[str]:
-    return [row.details["result"] for row in db.session.query(AuditEvent).filter_by(name="portal:grant:revoked")]
+    return [row.details["result"] for row in db.session.query(AuditEvent).filter_by(name="portal:grant:revoked").order_by(AuditEvent.created_at, AuditEvent.id)]
 
 
 @pytest.mark.rule("G-17")

@@ -169,7 +169,7 @@ def test_the_record_shows_conversations_and_mentions(desk: Any, account: Account
     assert "In CC of 1 mail" in text
     assert f"/conversations/{copied.id}" in text
     assert "Family visit" in text
-    names = list(db.session.scalars(select(AuditEvent.name).order_by(AuditEvent.id)))
+    names = list(db.session.scalars(select(AuditEvent.name).order_by(AuditEvent.created_at, AuditEvent.id)))
     assert names.count(events.CONTACT_READ) == 2
     assert names.count(events.CONVERSATIONS_LISTED) == 1
 
@@ -330,5 +330,5 @@ def test_a_change_shows_the_form_as_it_stands_and_saves_it(desk: Any, account: A
     db.session.refresh(contact)
     assert (contact.name, contact.email) == ("Jonah", "new@mail.example")
     assert {other.email for other in contact.alternates} == {"j@work.example", "old@mail.example"}
-    changes = db.session.scalars(select(AuditEvent.details).where(AuditEvent.name == events.CONTACT_CHANGED)).all()
+    changes = db.session.scalars(select(AuditEvent.details).where(AuditEvent.name == events.CONTACT_CHANGED).order_by(AuditEvent.created_at, AuditEvent.id)).all()
     assert [set(change["changed"]) for change in changes] == [{"last_name", "email", "alternates"}]

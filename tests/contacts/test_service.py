@@ -28,7 +28,7 @@ def details(email: str = "", name: str = "Jonah", **values: Any) -> ContactDetai
 
 
 def audited(name: str) -> list[dict[str, Any]]:
-    query = select(AuditEvent.details).where(AuditEvent.name == name)
+    query = select(AuditEvent.details).where(AuditEvent.name == name).order_by(AuditEvent.created_at, AuditEvent.id)
     return list(db.session.scalars(query))
 
 

@@ -134,7 +134,7 @@ def test_every_reading_is_one_audit_event_without_content(reader: Any, practice:
     factories.make_message(practice.conversation, "CANARY", subject="CANARY")
     page_of(reader, practice)
     page_of(reader, practice)
-    events = db.session.scalars(select(AuditEvent).where(AuditEvent.name == "person:conversation:read")).all()
+    events = db.session.scalars(select(AuditEvent).where(AuditEvent.name == "person:conversation:read").order_by(AuditEvent.created_at, AuditEvent.id)).all()
     assert [(e.actor_id, e.object_id, e.details) for e in events] == [
         (practice.user.id, practice.conversation.id, {"messages": 1})
     ] * 2

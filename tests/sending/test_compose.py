@@ -144,7 +144,7 @@ def test_roles_that_do_not_write_mail_are_refused(desk: Desk, client: Any) -> No
 def test_writing_is_an_audit_event_without_content(desk: Desk, press: Callable[..., Any]) -> None:
     press(subject="CANARY-SUBJECT", text="CANARY-TEXT")
     desk.deliver()
-    events = [e for e in db.session.scalars(select(AuditEvent)) if ":mail:" in e.name]
+    events = [e for e in db.session.scalars(select(AuditEvent).order_by(AuditEvent.created_at, AuditEvent.id)) if ":mail:" in e.name]
     assert [e.name for e in events] == ["person:mail:prepared", "portal:mail:sent"]
     assert events[0].actor_id == desk.user.id
     assert "CANARY" not in str([e.details for e in events])
