@@ -53,7 +53,7 @@ def email_sync(membership: Membership, *, show: str = "") -> EmailSync:
     account_id, user_id = membership.account_id, membership.user_id
     may_connect = may_role_connect(membership.role, membership.account.connect_roles)
     standing = acknowledgements.standing(user_id, account_id, "google")
-    signed = newest_signature(user_id, account_id)
+    signed = acknowledgements.newest_signature(user_id, account_id, "google")
     connection = live_connection(account_id, user_id)
     if connection is None:
         return EmailSync(may_connect, standing, signed)
@@ -68,16 +68,6 @@ def email_sync(membership: Membership, *, show: str = "") -> EmailSync:
         last_logged=next(iter(last_decisions(connection.id, "logged", 1)), None),
         gaps=_gaps(connection.id),
     )
-
-
-def newest_signature(user_id: UUID, account_id: UUID) -> Acknowledgement | None:
-    """The person's newest acknowledgement for Google in this account."""
-    query = select(Acknowledgement).where(
-        Acknowledgement.user_id == user_id,
-        Acknowledgement.account_id == account_id,
-        Acknowledgement.provider == "google",
-    )
-    return db.session.scalar(query.order_by(Acknowledgement.created_at.desc(), Acknowledgement.id.desc()).limit(1))
 
 
 def _gaps(connection_id: UUID) -> tuple[SyncGap, ...]:

@@ -14,10 +14,10 @@ from portal.auth.sessions import memberships
 from portal.connections.queries import live_connection
 from portal.profile import queries
 from portal.profile.forms import ThemeForm
+from portal.rules.reasons import Outcome
 from portal.sync.service import request_check
 
 blueprint = Blueprint("profile", __name__)
-OUTCOMES = ("logged", "left_out", "held", "unreadable")
 
 
 @blueprint.get("/profile")
@@ -53,7 +53,7 @@ def show_integrations() -> ResponseReturnValue:
 def show_email() -> ResponseReturnValue:
     """The three ways in which mail reaches the CRM, and the state of two-way sync (P-01, P-02)."""
     show = request.args.get("show", "")
-    sync = queries.email_sync(g.membership, show=show if show in OUTCOMES else "")
+    sync = queries.email_sync(g.membership, show=show if show in set(Outcome) else "")
     return render_template("profile/email.html", sync=sync, show=show)
 
 

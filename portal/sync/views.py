@@ -13,12 +13,12 @@ from portal.access.permissions import Permission
 from portal.connections.queries import live_connection
 from portal.errors import NotFound
 from portal.models import Connection, Decision
+from portal.rules.reasons import Outcome
 from portal.sync import queries
 from portal.sync.service import fetch_again
 
 blueprint = Blueprint("sync", __name__)
 PAGE = 50
-OUTCOMES = ("logged", "left_out", "held", "unreadable")
 
 
 @blueprint.get("/profile/email/decisions")
@@ -29,7 +29,7 @@ def list_decisions() -> ResponseReturnValue:
     if connection is None:
         return redirect(url_for("profile.show_email"))
     show = request.args.get("show", "")
-    show = show if show in OUTCOMES else ""
+    show = show if show in set(Outcome) else ""
     found = queries.last_decisions(connection.id, show or None, PAGE + 1, request.args.get("before", type=UUID))
     return render_template(
         "sync/decisions.html",
