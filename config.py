@@ -74,7 +74,16 @@ class Settings:
     poll_seconds: int = 60  # between two polls of a mailbox
     poll_seconds_with_push: int = 600  # while a watch is alive, polling is only the net below
     push_enabled: bool = True
-    crash_at: str = ""  # a point of portal/sync/faultpoint.py at which the process dies; for tests, refused in production
+    reply_domain: str = "replies.demo.example"  # of routed addresses; its MX leads to the intake
+    intake_host: str = "127.0.0.1"
+    intake_port: int = 8003  # 25 in production, or wherever the MX is led to
+    intake_name: str = "intake.demo.example"  # what the intake calls itself
+    intake_tls_cert: str = ""  # files of a certificate and its key: with them the intake offers STARTTLS
+    intake_tls_key: str = ""
+    relay_private_hosts: bool = False  # may an account's mail server stand in a private network? Demo and test only
+    demo_relay: str = ""  # "host:port" of the mail server that the demo practice uses
+
+    crash_at: str = ""  # a point of portal/faultpoint.py at which the process dies; for tests, refused in production
 
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -139,6 +148,12 @@ class Settings:
             found.append("CLOCK_OFFSET_SECONDS moves the clock; it is for demo and test only")
         if self.crash_at:
             found.append("CRASH_AT kills the process; it is for tests only")
+        if self.relay_private_hosts:
+            found.append("RELAY_PRIVATE_HOSTS lets accounts reach into the private network; it is refused in production")
+        if self.reply_domain.endswith(".example"):
+            found.append("REPLY_DOMAIN must be a domain of your own in production")
+        if bool(self.intake_tls_cert) != bool(self.intake_tls_key):
+            found.append("INTAKE_TLS_CERT and INTAKE_TLS_KEY belong together")
         if self.google_client_secret in ("", "demo-secret"):
             found.append("GOOGLE_CLIENT_SECRET is missing or the demo's")
         if self.database_url.startswith("sqlite"):

@@ -90,7 +90,7 @@ def parts(folder: Path) -> Iterator[Stage]:
         redis_url = stack.enter_context(redis_server(folder))
         postmaster = int((server_folder / "data" / "postmaster.pid").read_text().split()[0])
         template = create_database(server_url, TEMPLATE)
-        addresses = Addresses(free_port(), free_port(), free_port(), redis_url=redis_url, database_url=template)
+        addresses = Addresses(free_port(), free_port(), free_port(), free_port(), redis_url=redis_url, database_url=template)
         environ = environment(addresses, folder)
         command = [sys.executable, "-m", "sandbox"]
         process = stack.enter_context(

@@ -19,7 +19,7 @@ from devtools.redis_server import redis_program_or_install
 from devtools.settings import Addresses, portal_environment, with_own_google
 from devtools.supervisor import NotStarted, Supervisor
 
-PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001, "SANDBOX_SMTP_PORT": 8002}
+PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001, "SANDBOX_SMTP_PORT": 8002, "INTAKE_PORT": 8003}
 
 
 def say(line: str) -> None:
@@ -100,6 +100,7 @@ def _at(places: Places, redis_port: int) -> Addresses:
         port=_port("PORT"),
         sandbox_port=_port("SANDBOX_PORT"),
         smtp_port=_port("SANDBOX_SMTP_PORT"),
+        intake_port=_port("INTAKE_PORT"),
         redis_url=os.environ.get("REDIS_URL") or f"redis://127.0.0.1:{redis_port}/0",
         database_url=os.environ.get("DATABASE_URL") or places.database_url,
     )

@@ -11,6 +11,7 @@ from devtools.places import ROOT
 CALLBACK = "/connections/google/callback"
 PUSH = "/webhooks/google/gmail"
 PUSH_SENDER = "gmail-push@demo.example"
+REPLY_DOMAIN = "replies.demo.example"
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Addresses:
     port: int
     sandbox_port: int
     smtp_port: int
+    intake_port: int
     redis_url: str
     database_url: str
 
@@ -61,6 +63,11 @@ def portal_environment(
         "PUBSUB_AUDIENCE": addresses.base_url + PUSH,
         "PUBSUB_SA_EMAIL": PUSH_SENDER,
         "PUBSUB_JWKS_URL": f"{sandbox}/google/certs",
+        "REPLY_DOMAIN": REPLY_DOMAIN,
+        "INTAKE_PORT": str(addresses.intake_port),
+        "RELAY_PRIVATE_HOSTS": "true",
+        "DEMO_RELAY": f"127.0.0.1:{addresses.smtp_port}",
+        "SANDBOX_ROUTES": f"{REPLY_DOMAIN}=127.0.0.1:{addresses.intake_port}",
         "SANDBOX_PORT": str(addresses.sandbox_port),
         "SANDBOX_SMTP_PORT": str(addresses.smtp_port),
         "SANDBOX_PUSH_URL": addresses.base_url + PUSH,

@@ -26,8 +26,8 @@ from rq.worker_registration import get_keys
 
 from portal.database import after_commit
 
-PUSH, SENDING, DEFAULT, POLL = "push", "sending", "default", "poll"
-QUEUES = (PUSH, SENDING, DEFAULT, POLL)  # in the order in which workers look at them
+PUSH, SENDING, DEFAULT, POLL, BULK = "push", "sending", "default", "poll", "bulk"
+QUEUES = (PUSH, SENDING, DEFAULT, POLL, BULK)  # in the order in which workers look at them
 JOB_SECONDS = 900  # a job that runs longer is ended
 FAILURE_SECONDS = 24 * 3600
 HEARTBEAT_SECONDS = 5  # how often a worker says that its job is alive

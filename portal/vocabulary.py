@@ -58,6 +58,13 @@ VOCABULARY: dict[str, Status] = {
     "sent": Status("Sent", "check", "ok"),
     "not_sent": Status("Not sent", "alert-triangle", "bad"),
     "unsure": Status("Perhaps sent", "help-circle", "warn"),
+    "queued": Status("Waits for the cap", "clock", "warn"),
+    "scheduled": Status("Scheduled", "clock", "info"),
+    "skipped": Status("Skipped", "circle-minus", "mute"),
+    "done": Status("Done", "circle-check", "ok"),
+    "running": Status("Running", "progress", "info"),
+    "stopped": Status("Stopped", "circle-minus", "mute"),
+    "off": Status("Off", "circle-minus", "mute"),
 }
 
 

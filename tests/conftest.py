@@ -76,13 +76,13 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def ports() -> tuple[int, int, int]:
-    """Of the portal, the stand-in and its SMTP sink, fixed for the worker so that settings can name them."""
-    return free_port(), free_port(), free_port()
+def ports() -> tuple[int, int, int, int]:
+    """Of the portal, the stand-in, its SMTP sink and the portal's SMTP intake, fixed for the worker so that settings can name them."""
+    return free_port(), free_port(), free_port(), free_port()
 
 
 def _backend(
-    database: SqliteDatabase | PostgresDatabase, redis_url: str, ports: tuple[int, int, int], folder: Path
+    database: SqliteDatabase | PostgresDatabase, redis_url: str, ports: tuple[int, int, int, int], folder: Path
 ) -> Backend:
     addresses = Addresses(*ports, redis_url=redis_url, database_url=database.url)
     environ = portal_environment(addresses, var_dir=folder, secrets=SECRETS, app_env="test")
@@ -93,7 +93,7 @@ def _backend(
 
 
 @pytest.fixture(scope="session")
-def sqlite_backend(tmp_path_factory: pytest.TempPathFactory, redis_url: str, ports: tuple[int, int, int]) -> Backend:
+def sqlite_backend(tmp_path_factory: pytest.TempPathFactory, redis_url: str, ports: tuple[int, int, int, int]) -> Backend:
     """The application on SQLite."""
     folder = tmp_path_factory.mktemp("sqlite")
     return _backend(SqliteDatabase(folder), redis_url, ports, folder)
@@ -101,7 +101,7 @@ def sqlite_backend(tmp_path_factory: pytest.TempPathFactory, redis_url: str, por
 
 @pytest.fixture(scope="session")
 def postgres_backend(
-    tmp_path_factory: pytest.TempPathFactory, redis_url: str, postgres_url: str, ports: tuple[int, int, int]
+    tmp_path_factory: pytest.TempPathFactory, redis_url: str, postgres_url: str, ports: tuple[int, int, int, int]
 ) -> Backend:
     """The application on PostgreSQL."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")

@@ -17,6 +17,10 @@ class Permission(StrEnum):
     READ_ACKNOWLEDGEMENTS = "acknowledgements.read"
     READ_CONNECTIONS = "connections.read"
     PAUSE_CONNECTIONS = "connections.pause"
+    READ_CAMPAIGNS = "campaigns.read"
+    WRITE_CAMPAIGNS = "campaigns.write"
+    READ_AUTOMATIONS = "automations.read"
+    WRITE_AUTOMATIONS = "automations.write"
     READ_POLICY = "policy.read"
     WRITE_POLICY = "policy.write"
 
@@ -27,7 +31,10 @@ class Permission(StrEnum):
 
 P = Permission
 _EVERYBODY = {P.OWN_PROFILE}
-_CARE = _EVERYBODY | {P.CONNECT_OWN, P.READ_CONTACTS, P.WRITE_CONTACTS, P.READ_CONVERSATIONS, P.WRITE_MAIL}
+_OUTREACH = {P.READ_CAMPAIGNS, P.WRITE_CAMPAIGNS, P.READ_AUTOMATIONS}
+_CARE = _EVERYBODY | _OUTREACH | {
+    P.CONNECT_OWN, P.READ_CONTACTS, P.WRITE_CONTACTS, P.READ_CONVERSATIONS, P.WRITE_MAIL,
+}  # fmt: skip
 
 ROLE_LABELS = {
     "owner": "Owner, admin",
@@ -42,11 +49,13 @@ ROLE_LABELS = {
 ROLE_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "owner": frozenset(Permission),
     "compliance": frozenset(
-        _EVERYBODY | {P.READ_CONTACTS, P.READ_ACKNOWLEDGEMENTS, P.READ_CONNECTIONS, P.READ_POLICY}
+        _EVERYBODY
+        | {P.READ_CONTACTS, P.READ_ACKNOWLEDGEMENTS, P.READ_CONNECTIONS, P.READ_POLICY}
+        | {P.READ_CAMPAIGNS, P.READ_AUTOMATIONS}
     ),
     "provider": frozenset(_CARE),
     "front_desk": frozenset(_CARE),
-    "marketing": frozenset(_EVERYBODY | {P.READ_CONTACTS}),
+    "marketing": frozenset(_EVERYBODY | _OUTREACH | {P.READ_CONTACTS, P.WRITE_AUTOMATIONS}),
     "vendor": frozenset(_EVERYBODY),
     "auditor": frozenset(_EVERYBODY | {P.READ_ACKNOWLEDGEMENTS, P.READ_CONNECTIONS}),
 }

@@ -63,6 +63,40 @@ MAIL_REFUSED = _event("person:mail:refused", "could not send an individual mail:
 MAIL_SENT = _event("portal:mail:sent", "an individual mail left through {path}", "path")
 MAIL_FAILED = _event("portal:mail:failed", "an individual mail could not be sent: {cause}", "cause")
 
+MAIL_QUEUED = _event("person:mail:queued", "let an individual mail wait for {waits_for}", "waits_for")
+MAIL_CANCELLED = _event("person:mail:cancelled", "took back an individual mail that waited")
+MAIL_DECLARED = _event("person:mail:declared", "said of an uncertain mail: {said}", "said")
+PROVIDER_CAP_MET = _event("portal:connection:capped", "the provider takes no more mail of the mailbox for now")
+THREAD_CLAIMED = _event("person:conversation:claimed", "replied first: the conversation goes on in this location")
+ROUTED_MAIL_DECIDED = _event("portal:intake:decided", "a mail to a routed address: {decided} ({reason})", "decided", "reason")
+INTAKE_LISTED = _event("person:intake:listed", "listed what came to routed addresses", "shown")
+
+RELAY_CHANGED = _event("person:relay:changed", "changed the practice's mail server", "changed")
+RELAY_TESTED = _event("person:relay:tested", "tested the practice's mail server: {result}", "result")
+RELAY_REMOVED = _event("person:relay:removed", "took the practice's mail server out of use")
+
+CAMPAIGNS_LISTED = _event("person:campaigns:listed", "listed campaigns", "shown")
+CAMPAIGN_READ = _event("person:campaign:read", "opened a campaign")
+CAMPAIGN_SAVED = _event("person:campaign:saved", "saved a campaign")
+CAMPAIGN_STARTED = _event("person:campaign:started", "started a campaign to {recipients} people", "recipients", "sender")
+CAMPAIGN_PAUSED = _event("person:campaign:paused", "paused a campaign")
+CAMPAIGN_RESUMED = _event("person:campaign:resumed", "resumed a campaign")
+CAMPAIGN_STOPPED = _event("person:campaign:stopped", "stopped a campaign for good", "left")
+CAMPAIGN_FINISHED = _event(
+    "portal:campaign:finished", "finished a campaign: {sent} sent, {failed} failed", "sent", "failed", "skipped", "unknown",
+)  # fmt: skip
+DELIVERY_DECLARED = _event("person:delivery:declared", "said of {count} uncertain mails: {said}", "said", "count")
+RECIPIENTS_EXPORTED = _event("person:recipients:exported", "exported the recipients of a campaign", "rows")
+DELIVERIES_SENT = _event(
+    "portal:deliveries:sent", "{sent} mails left, {failed} failed", "sent", "failed", "skipped", "unknown",
+)  # fmt: skip
+AUTOMATIONS_LISTED = _event("person:automations:listed", "listed automations", "shown")
+AUTOMATION_READ = _event("person:automation:read", "opened an automation")
+AUTOMATION_SAVED = _event("person:automation:saved", "saved an automation")
+AUTOMATION_SWITCHED = _event("person:automation:switched", "switched an automation {state}", "state")
+UNSUBSCRIBED = _event("recipient:campaigns:unsubscribed", "wants no more campaigns", "source")
+SUBSCRIBED_AGAIN = _event("recipient:campaigns:subscribed-again", "wants campaigns again", "source")
+
 CONTACTS_LISTED = _event("person:contacts:listed", "listed contacts", "shown")
 CONTACT_READ = _event("person:contact:read", "opened the contact")
 CONTACT_CREATED = _event("person:contact:created", "created the contact", "source")

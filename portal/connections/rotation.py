@@ -21,10 +21,14 @@ from portal.database import db, transaction
 from portal.lib.crypto import SealError
 from portal.models import (
     Attachment,
+    Automation,
+    Campaign,
     ContactImport,
     Conversation,
     Draft,
     Grant,
+    IntakeMail,
+    MailRelay,
     Message,
     MessageBody,
     OAuthAttempt,
@@ -63,6 +67,9 @@ COLUMNS = (
     Column(MessageBody, "html", LARGE),
     Column(Attachment, "name"),
     Column(OutboxMail, "raw", LARGE),
+    Column(MailRelay, "password"),
+    *(Column(model, name) for model in (Campaign, Automation) for name in ("subject", "text", "html")),
+    Column(IntakeMail, "raw", LARGE),
     Column(Draft, "content"),
     Column(ContactImport, "content", LARGE),
 )

@@ -2,6 +2,7 @@
 
 from portal.models.account import Account, Membership
 from portal.models.audit import AuditEvent
+from portal.models.bulk import Automation, Campaign, Delivery, Unsubscribe
 from portal.models.connection import (
     Acknowledgement,
     AcknowledgementText,
@@ -18,9 +19,12 @@ from portal.models.conversation import (
     Message,
     MessageBody,
     Participant,
+    ThreadClaim,
 )
 from portal.models.decision import Decision
+from portal.models.intake import IntakeMail
 from portal.models.outbox import Draft, OutboxMail
+from portal.models.relay import MailRelay
 from portal.models.user import User, UserSession
 from portal.models.work import Notice, ScheduleTick
 
@@ -30,6 +34,8 @@ __all__ = [
     "AcknowledgementText",
     "Attachment",
     "AuditEvent",
+    "Automation",
+    "Campaign",
     "Connection",
     "Contact",
     "ContactAddress",
@@ -37,8 +43,11 @@ __all__ = [
     "Conversation",
     "ConversationThread",
     "Decision",
+    "Delivery",
     "Draft",
     "Grant",
+    "IntakeMail",
+    "MailRelay",
     "Membership",
     "Mention",
     "Message",
@@ -49,6 +58,8 @@ __all__ = [
     "Participant",
     "ScheduleTick",
     "SyncGap",
+    "ThreadClaim",
+    "Unsubscribe",
     "User",
     "UserSession",
 ]

@@ -25,7 +25,10 @@ class Account(Row):
     connect_roles: Mapped[str] = mapped_column(String(200), default="owner,provider,front_desk")  # P-06
     consumer_mailboxes: Mapped[str] = mapped_column(String(10), default="warned")  # allowed, warned, forbidden
     captured_policy: Mapped[str] = mapped_column(String(20), default="hold")  # hold, flag, never
-    send_cap: Mapped[int] = mapped_column(default=500)  # individual mails per mailbox in rolling 24 hours (G-14)
+    # Individual mails per mailbox in rolling 24 hours, by kind of connection (G-14)
+    send_cap: Mapped[int] = mapped_column(default=500)  # a personal Gmail mailbox
+    send_cap_workspace: Mapped[int] = mapped_column(default=500)
+    send_cap_microsoft: Mapped[int] = mapped_column(default=500)
     acknowledgement_grace_days: Mapped[int] = mapped_column(default=14)  # H-06
 
     @property

@@ -20,6 +20,7 @@ class Conversation(AccountRow):
     __table_args__ = (
         Index("ix_conversation_recent", "account_id", "last_message_at", "id"),
         Index("ix_conversation_contact", "account_id", "contact_id", "last_message_at"),
+        Index("uq_conversation_reply_token", "reply_token", unique=True),
     )
 
     contact_id: Mapped[UUID] = mapped_column(ForeignKey("contact.id"))
@@ -29,6 +30,8 @@ class Conversation(AccountRow):
     state: Mapped[str] = mapped_column(String(10), default="open")  # open, ended
     ended_cause: Mapped[str] = mapped_column(String(30), default="")  # updated, disconnected, continued_elsewhere
     ended_at: Mapped[datetime | None]
+    continued_in_id: Mapped[UUID | None]  # the account where it goes on (X-02)
+    reply_token: Mapped[str | None] = mapped_column(String(40))  # of its own address, "r-TOKEN@…" (S-01)
     started_by: Mapped[str] = mapped_column(String(10))  # crm, contact, user
     last_message_at: Mapped[datetime]
     last_direction: Mapped[str] = mapped_column(String(8), default="inbound")
@@ -49,6 +52,18 @@ class ConversationThread(AccountRow):
     provider_thread_id: Mapped[str] = mapped_column(String(300))
 
 
+class ThreadClaim(AccountRow):
+    """A mailbox's thread goes on in this account alone, since its user replied from here first (X-02)."""
+
+    __tablename__ = "thread_claim"
+    __table_args__ = (UniqueConstraint("mailbox_key", "provider_thread_id"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"))
+    mailbox_key: Mapped[str] = mapped_column(ADDRESS)
+    provider_thread_id: Mapped[str] = mapped_column(String(300))
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversation.id"))
+
+
 class Message(AccountRow):
     """One mail of a conversation."""
 
@@ -63,7 +78,7 @@ class Message(AccountRow):
     connection_id: Mapped[UUID | None] = mapped_column(ForeignKey("connection.id"))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id"))  # who wrote it, if one of us
     direction: Mapped[str] = mapped_column(String(8))  # inbound, outbound
-    origin: Mapped[str] = mapped_column(String(10))  # crm, mailbox
+    origin: Mapped[str] = mapped_column(String(10))  # crm, mailbox, routed (came to the conversation's own address)
     is_forward: Mapped[bool] = mapped_column(default=False)
     is_automatic: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(String(10), default="logged")  # logged, sending, sent, failed, unknown

@@ -19,9 +19,11 @@ class OutboxMail(AccountRow):
         UniqueConstraint("user_id", "form_token"),
         Index("ix_outbox_mail_due", "state", "next_try_at"),
         Index("ix_outbox_mail_cap", "mailbox_key", "sent_at"),
+        Index("uq_outbox_mail_bounce_token", "bounce_token", unique=True),
     )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"), index=True)
+    path: Mapped[str] = mapped_column(String(10), default="mailbox")  # mailbox, provider (S-01)
     connection_id: Mapped[UUID | None] = mapped_column(ForeignKey("connection.id"))
     mailbox_key: Mapped[str] = mapped_column(ADDRESS, default="")  # whose cap it counts against (G-14)
     message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id"), unique=True)
@@ -33,7 +35,11 @@ class OutboxMail(AccountRow):
     error: Mapped[str] = mapped_column(String(300), default="")
     attempts: Mapped[int] = mapped_column(default=0)
     next_try_at: Mapped[datetime]
+    waits_for: Mapped[str] = mapped_column(String(10), default="")  # "", reset (of the cap), time (a person's choice)
+    send_at: Mapped[datetime | None]  # not before; set where it waits for a time
     sending_since: Mapped[datetime | None]
+    handed_at: Mapped[datetime | None]  # by a relay: just before the end of its data; from then on it may have left
+    bounce_token: Mapped[str | None] = mapped_column(String(40))  # of its address for delivery reports
     sent_at: Mapped[datetime | None]
 
     @property

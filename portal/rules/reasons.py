@@ -59,6 +59,11 @@ class Reason(StrEnum):
     OLD_ADDRESS = "old_address"
     CONTINUED_ELSEWHERE = "continued_elsewhere"
     CONVERSATION_ENDED = "conversation_ended"
+    ROUTED_REPLY = "routed_reply"
+    ROUTED_AUTOMATIC = "routed_automatic"
+    UNKNOWN_SENDER = "unknown_sender"
+    LOOP = "loop"
+    DELAY_REPORT = "delay_report"
     UNREADABLE_SENDER = "unreadable_sender"
     UNREADABLE_MAIL = "unreadable_mail"
 
@@ -112,6 +117,11 @@ EXPLAINED: dict[Reason, Explanation] = {
     Reason.OLD_ADDRESS: _left_out("It belongs to a thread on your former address."),
     Reason.CONTINUED_ELSEWHERE: _left_out("The conversation goes on in another account."),
     Reason.CONVERSATION_ENDED: _left_out("The conversation has ended here."),
+    Reason.ROUTED_REPLY: _logged("{contact} answered a mail that left through the practice’s mail server."),
+    Reason.ROUTED_AUTOMATIC: _logged("An automatic reply of {contact} to a mail from the CRM."),
+    Reason.UNKNOWN_SENDER: _left_out("Somebody whom this conversation does not know wrote to its address."),
+    Reason.LOOP: _left_out("It went in a circle between mail programs."),
+    Reason.DELAY_REPORT: _left_out("A report that a mail is late. It is still under way."),
     Reason.UNREADABLE_SENDER: Explanation(
         Outcome.UNREADABLE, "Its sender could not be read beyond doubt, so it was not filed.", "Try again"
     ),

@@ -9,7 +9,7 @@ from typing import ClassVar
 from portal.errors import DomainError
 from portal.models import Contact, Conversation, Message
 from portal.rules.addresses import Address
-from portal.sending.mime import OutgoingFile
+from portal.sending.mime import OutgoingFile, OutgoingPicture
 
 
 class SendRefused(DomainError):
@@ -42,7 +42,11 @@ class NewMail:
     parent: Message | None = None
     cc: tuple[Address, ...] = ()
     bcc: tuple[Address, ...] = ()
+    html: str = ""  # clean; "" for plain text only
+    pictures: tuple[OutgoingPicture, ...] = ()
     files: tuple[OutgoingFile, ...] = ()
+    waits_for: str = ""  # "", "reset" of the cap, or a "time"
+    send_at: datetime | None = None  # where it waits for a time
 
 
 def without_repeats(mail: NewMail) -> NewMail:

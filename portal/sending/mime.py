@@ -60,6 +60,16 @@ class OutgoingFile:
 
 
 @dataclass(frozen=True)
+class OutgoingPicture:
+    """A picture that stands in the HTML text, named there by its content id."""
+
+    content_id: str
+    name: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class OutgoingMail:
     """Everything that stands in an individual mail."""
 
@@ -71,7 +81,11 @@ class OutgoingMail:
     written_at: datetime
     cc: tuple[Address, ...] = ()
     bcc: tuple[Address, ...] = ()
+    html: str = ""  # clean; pictures in it are "cid:CONTENT_ID"
+    pictures: tuple[OutgoingPicture, ...] = ()
     files: tuple[OutgoingFile, ...] = ()
+    reply_to: Address | None = None
+    marks: tuple[tuple[str, str], ...] = ()  # further fields, such as List-Unsubscribe
     parent_id: str = ""  # the wire id replied to
     references: str = ""
 
@@ -85,6 +99,8 @@ def build_mime(mail: OutgoingMail) -> bytes:
         message["Cc"] = [_header_address(person) for person in mail.cc]
     if mail.bcc:  # the provider takes it out before delivery
         message["Bcc"] = [_header_address(person) for person in mail.bcc]
+    if mail.reply_to:
+        message["Reply-To"] = _header_address(mail.reply_to)
     message["Subject"] = _literal(mail.subject)
     message["Date"] = format_datetime(mail.written_at)
     message["Message-ID"] = make_msgid(domain=domain_of(mail.sender.key) or "localhost")
@@ -93,6 +109,8 @@ def build_mime(mail: OutgoingMail) -> bytes:
     if references := _ascii_ids(WIRE_ID.findall(mail.references)):
         message["References"] = references
     message[REF_FIELD] = str(mail.crm_ref)
+    for name, value in mail.marks:
+        message[name] = value
     message.set_content(mail.text.replace("\r\n", "\n").rstrip("\n") + "\n")
     for file in mail.files:
         kind, _, subtype = file.content_type.partition("/")

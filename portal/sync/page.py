@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from portal.faultpoint import crash_point
 from portal.lib.ids import new_id
 from portal.providers.base import MailProvider
 from portal.providers.types import ChangePage, RemoteMail
@@ -15,7 +16,6 @@ from portal.rules.facts import MailFacts
 from portal.rules.reasons import Outcome
 from portal.rules.sync import decide
 from portal.sync.facts import gather
-from portal.sync.faultpoint import crash_point
 from portal.sync.files import remove_stored, take_files
 from portal.sync.lease import Run
 from portal.sync.met import Met, may_judge, standing_reasons

@@ -16,6 +16,7 @@ from portal.audit import events
 from portal.audit.service import record
 from portal.connections.mailbox import CONNECTIONS, open_mailbox
 from portal.database import db, transaction
+from portal.faultpoint import crash_point
 from portal.lib.clock import now
 from portal.lib.http import Http
 from portal.lib.ids import new_id
@@ -24,7 +25,6 @@ from portal.providers.base import MailProvider
 from portal.providers.errors import CursorExpired
 from portal.providers.types import Change, ChangePage
 from portal.rules.reasons import Outcome
-from portal.sync.faultpoint import crash_point
 from portal.sync.lease import RENEW_SECONDS, LeaseLost, Run, Stopped, hold, renew, take
 from portal.sync.met import Met
 from portal.sync.outcomes import finish, hand_on, settle

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Statemen
 from portal.audit import events
 from portal.audit.service import record
 from portal.database import db, transaction
+from portal.faultpoint import crash_point
 from portal.lib.clock import now
 from portal.models import Connection, Message
 from portal.rules.reasons import Outcome, Reason
@@ -15,7 +16,6 @@ from portal.rules.sync import decide
 from portal.sync.apply import Batch
 from portal.sync.bounces import mark_failed
 from portal.sync.facts import gather
-from portal.sync.faultpoint import crash_point
 from portal.sync.files import remove_stored
 from portal.sync.lease import LEASE, Run, hold, set_connection
 from portal.sync.met import Met, may_judge, standing_reasons

@@ -26,7 +26,7 @@ START_SECONDS = 120  # on a loaded machine; 5 on an idle one
 def environ(tmp_path: Path) -> dict[str, str]:
     """Free ports, a state folder of the test's own, and the virtual environment that runs this test."""
     given = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "REDIS_URL", "GOOGLE_CLIENT_ID")}
-    ports = {name: str(free_port()) for name in ("PORT", "SANDBOX_PORT", "SANDBOX_SMTP_PORT")}
+    ports = {name: str(free_port()) for name in ("PORT", "SANDBOX_PORT", "SANDBOX_SMTP_PORT", "INTAKE_PORT")}
     compiled = os.environ.get("PYTHONPYCACHEPREFIX", str(ROOT / "var" / "pycache"))
     own = {"VAR_DIR": str(tmp_path / "state"), "DEV_VENV": sys.prefix, "PYTHONPYCACHEPREFIX": compiled}
     return given | ports | own

@@ -24,6 +24,7 @@ GOOD = {
     "BASE_URL": "https://portal.lumen.example",
     "GOOGLE_CLIENT_ID": "1234.apps.googleusercontent.com",
     "GOOGLE_CLIENT_SECRET": "GOCSPX-k2j3h4",
+    "REPLY_DOMAIN": "replies.lumen.health",
 }
 FAULTS = [
     ("APP_ENV", "staging"),
@@ -42,6 +43,9 @@ FAULTS = [
     ("FLASK_DEBUG", "1"),
     ("CLOCK_OFFSET_SECONDS", "3600"),
     ("CRASH_AT", "before_commit"),
+    ("RELAY_PRIVATE_HOSTS", "yes"),
+    ("REPLY_DOMAIN", "replies.demo.example"),
+    ("INTAKE_TLS_CERT", "/etc/intake.crt"),
     ("GOOGLE_CLIENT_SECRET", "demo-secret"),
     ("GOOGLE_CLIENT_SECRET", ""),
     ("GOOGLE_AUTH_URL", "http://127.0.0.1:8001/google/o/oauth2/v2/auth"),
@@ -86,7 +90,7 @@ def test_the_program_itself_does_not_start() -> None:
 
 
 def test_the_demo_does_not_need_what_production_needs() -> None:
-    addresses = Addresses(1, 2, 3, redis_url="redis://127.0.0.1:1/0", database_url="sqlite://")
+    addresses = Addresses(1, 2, 3, 4, redis_url="redis://127.0.0.1:1/0", database_url="sqlite://")
     secrets = {name: GOOD[name] for name in ("SECRET_KEY", "SEALING_KEYS", "AUDIT_KEY")}
     environ = portal_environment(addresses, var_dir=ROOT, secrets=secrets)
     assert Settings.from_environment(environ).problems() == []
@@ -94,7 +98,7 @@ def test_the_demo_does_not_need_what_production_needs() -> None:
 
 
 def test_a_google_project_of_ones_own_takes_the_place_of_the_stand_in() -> None:
-    addresses = Addresses(1, 2, 3, redis_url="redis://127.0.0.1:1/0", database_url="sqlite://")
+    addresses = Addresses(1, 2, 3, 4, redis_url="redis://127.0.0.1:1/0", database_url="sqlite://")
     built = portal_environment(addresses, var_dir=ROOT, secrets={})
     assert with_own_google(built, {}) == built
     own = with_own_google(built, {"GOOGLE_CLIENT_ID": "mine"})

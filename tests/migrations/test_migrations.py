@@ -38,7 +38,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
         url = f"sqlite:///{tmp_path / 'empty.sqlite3'}"
     else:
         url = create_database(request.getfixturevalue("postgres_url"), f"empty_{tmp_path.name.lower()}"[:60])
-    addresses = Addresses(1, 2, 3, redis_url="redis://127.0.0.1:1/0", database_url=url)
+    addresses = Addresses(1, 2, 3, 4, redis_url="redis://127.0.0.1:1/0", database_url=url)
     app = create_app(
         Settings.from_environment(portal_environment(addresses, var_dir=tmp_path, secrets=SECRETS, app_env="test"))
     )

@@ -22,7 +22,7 @@ def http(sandbox_program: Sandbox) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture
-def google(sandbox: Sandbox, http: httpx2.Client, ports: tuple[int, int, int]) -> GoogleApp:
+def google(sandbox: Sandbox, http: httpx2.Client, ports: tuple[int, int, int, int]) -> GoogleApp:
     """The app; Amy (Workspace) and Pat (Gmail) live in the stand-in."""
     sandbox.add_mailbox(AMY, "Amy Stone", kind="workspace", aliases=["office@practice.example"])
     sandbox.add_mailbox(PAT, "Pat Rivers")

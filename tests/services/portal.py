@@ -41,7 +41,7 @@ class RunningPortal:
 
 @pytest.fixture
 def portal(
-    backend: Backend, ports: tuple[int, int, int], sandbox: Sandbox, tmp_path: Path
+    backend: Backend, ports: tuple[int, int, int, int], sandbox: Sandbox, tmp_path: Path
 ) -> Iterator[RunningPortal]:
     """A portal with empty tables that is ready (/readyz), and a stand-in that pushes to it."""
     environ = backend.environ

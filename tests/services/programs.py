@@ -92,10 +92,10 @@ class Sandbox:
 
 
 @pytest.fixture(scope="session")
-def sandbox_program(ports: tuple[int, int, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox_program(ports: tuple[int, int, int, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """The stand-in as a process of its own, started when the first test asks for it."""
-    portal_port, port, smtp_port = ports
-    addresses = Addresses(portal_port, port, smtp_port, redis_url="", database_url="")
+    _, port, smtp_port, _ = ports
+    addresses = Addresses(*ports, redis_url="", database_url="")
     folder = tmp_path_factory.mktemp("sandbox")
     environ = os.environ | portal_environment(addresses, var_dir=folder, secrets={}, app_env="test")
     with running([sys.executable, "-m", "sandbox"], log=folder / "sandbox.log", port=port, env=environ):

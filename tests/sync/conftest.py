@@ -156,7 +156,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Let the next sync in this process die at a point of portal/sync/faultpoint.py; "" for nowhere."""
+    """Let the next sync in this process die at a point of portal/faultpoint.py; "" for nowhere."""
     wanted = {"point": ""}
 
     def at(name: str) -> None:

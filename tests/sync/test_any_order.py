@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from portal.database import db
+from portal.faultpoint import SYNC_POINTS
 from portal.lib.clock import now
 from portal.models import Connection, Conversation, Decision, Message
 from portal.sync import service
-from portal.sync.faultpoint import POINTS
 from tests import factories
 from tests.services.programs import Sandbox
 from tests.sync.conftest import OTHER, OWN, PATIENT, STRANGER, Killed, Practice, connect, expire_lease
 
 EVENTS = ("contact", "other", "stranger", "list", "answer", "forward", "begun", "spam", "answer_to_all")
-STEPS = ("sync", "replay", "unordered", "duplicates", "small pages", *(f"kill {point}" for point in POINTS))
+STEPS = ("sync", "replay", "unordered", "duplicates", "small pages", *(f"kill {point}" for point in SYNC_POINTS))
 LIKELY = ("contact", "answer", "other", "forward", "answer_to_all")
 histories = st.lists(
     st.one_of(st.sampled_from(LIKELY), st.sampled_from(EVENTS), st.sampled_from(STEPS)), min_size=8, max_size=18

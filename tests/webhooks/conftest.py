@@ -19,7 +19,7 @@ MAILBOX = "tomas@gmail.example"
 
 
 @pytest.fixture
-def portal_url(app: Flask, ports: tuple[int, int, int]) -> Iterator[str]:
+def portal_url(app: Flask, ports: tuple[int, int, int, int]) -> Iterator[str]:
     """The URL of the running application."""
     app.extensions.pop("push_keys", None)
     server = make_server("127.0.0.1", ports[0], app, threaded=True)

@@ -7,7 +7,9 @@ import signal
 
 from flask import current_app
 
-POINTS = ("headers-read", "bodies-read", "page-written", "page-committed", "catch-up-begun")
+SYNC_POINTS = ("headers-read", "bodies-read", "page-written", "page-committed", "catch-up-begun")
+SEND_POINTS = ("mail-claimed", "mail-handed", "mail-taken", "mail-settled")  # of one mail, also of one among many
+INTAKE_POINTS = ("intake-kept", "intake-filed")
 
 
 def crash_point(name: str) -> None:
