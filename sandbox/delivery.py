@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from email.message import Message
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from email.utils import formatdate
+from email.utils import formataddr, formatdate
 
 from sandbox.addresses import addresses_in, canonical
 from sandbox.google.headers import first_of, normalise_line_ends, values_of, wire_headers, with_fields, without_fields
 from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
-from sandbox.state import SinkMail, World
+from sandbox.reports import fields_block, status_part
+from sandbox.sink import SinkMail
+from sandbox.state import World
 
 DAEMON = "Mail Delivery Subsystem <mailer-daemon@googlemail.com>"
+PROGRAMS_MARKS = ("Auto-Submitted", "List-Id", "List-Unsubscribe", "Precedence")
 CAP_TEXT = "You have reached a limit for sending mail. Your message was not sent."
-
-
-def _block(*fields: tuple[str, str]) -> Message:
-    """A group of fields of a delivery status."""
-    block = Message()
-    for name, value in fields:
-        block[name] = value
-    return block
 
 
 @dataclass(frozen=True)
@@ -118,6 +112,8 @@ class Post:
         message = self.file(mailbox, stamped, labels, arrival.internal_date)
         if mailbox.forward_to and not arrival.exact and "SPAM" not in labels:
             self._forward_on(mailbox, stamped, arrival)
+        if mailbox.auto_reply and not arrival.exact and "INBOX" in labels:
+            self._reply_by_itself(mailbox, message)
         return message
 
     def _forward_on(self, mailbox: Mailbox, raw: bytes, arrival: Arrival) -> None:
@@ -133,14 +129,38 @@ class Post:
         _, unknown = self.receive(copy, [target], onward)
         self.leave(copy, envelope, unknown)
 
+    def _reply_by_itself(self, mailbox: Mailbox, met: StoredMessage) -> None:
+        """The out-of-office answer, once to each sender and never to mail that a program wrote (RFC 3834)."""
+        headers = met.parsed.headers
+        by_a_program = [name for name in PROGRAMS_MARKS if first_of(headers, name)]
+        senders = addresses_in(values_of(headers, "Reply-To")) or addresses_in(values_of(headers, "From"))
+        to = senders[0] if senders else ""
+        is_report = first_of(headers, "Return-Path") == "<>"
+        if by_a_program or is_report or not to or to in mailbox.auto_replied or self.same_mailbox(mailbox, to):
+            return
+        mailbox.auto_replied.append(to)
+        answer = MIMEText(mailbox.auto_reply + "\n")
+        subject = met.subject if met.subject.lower().startswith("re:") else f"Re: {met.subject}"
+        for name, value in [
+            ("From", formataddr((mailbox.name, mailbox.address))), ("To", to), ("Subject", " ".join(subject.split())),
+            ("Auto-Submitted", "auto-replied"), ("X-Autoreply", "yes"), ("Precedence", "bulk"),
+            ("In-Reply-To", met.internet_message_id), ("References", met.internet_message_id),
+            ("Message-ID", f"<{secrets.token_hex(12)}@mail.gmail.com>"), ("Date", formatdate(self.world.clock.now())),
+        ]:  # fmt: skip
+            answer[name] = value
+        raw = normalise_line_ends(answer.as_bytes())
+        _, elsewhere = self.receive(raw, [to], Arrival(mail_from=mailbox.address))
+        self.leave(raw, mailbox.address, elsewhere)
+
     def _with_list_fields(self, raw: bytes, address: str) -> bytes:
         name = address.replace("@", ".")
         return with_fields(raw, [("List-Id", f"<{name}>"), ("Precedence", "list"), ("Delivered-To", address)])
 
     def leave(self, raw: bytes, mail_from: str, recipients: list[str], via: str = "gmail") -> None:
-        """Keep mail for people outside in the sink."""
-        if recipients:
-            self.world.keep(SinkMail(self.world.clock.now(), via, mail_from, recipients, raw))
+        """Hand over mail that another program receives; keep mail for people outside in the sink."""
+        outside = self.world.router.hand_over(raw, mail_from, recipients)
+        if outside:
+            self.world.keep(SinkMail(self.world.clock.now(), via, mail_from, outside, raw))
 
     # back to the sender ------------------------------------------------------------------------------------------
 
@@ -151,19 +171,23 @@ class Post:
             "couldn't be found, or is unable to receive mail.\n\nThe response from the remote server was:\n"
             "550 5.1.1 The email account that you tried to reach does not exist.\n"
         )
-        status = Message()
-        status["Content-Type"] = "message/delivery-status"
-        blocks: list[Message | str] = [_block(("Reporting-MTA", "dns; googlemail.com"))]
-        for address in recipients:
-            blocks.append(_block(("Final-Recipient", f"rfc822; {address}"), ("Action", "failed"), ("Status", "5.1.1")))
-        status.set_payload(blocks)
+        blocks = [
+            fields_block(("Final-Recipient", f"rfc822; {address}"), ("Action", "failed"), ("Status", "5.1.1"))
+            for address in recipients
+        ]
         report = MIMEMultipart("report", report_type="delivery-status")
         report.attach(MIMEText(text))
-        report.attach(status)
+        report.attach(status_part("googlemail.com", blocks))
         for name, value in self._notice_fields(mailbox, sent, "Delivery Status Notification (Failure)"):
             report[name] = value
         raw = normalise_line_ends(report.as_bytes())
         return self.file(mailbox, raw, {"INBOX", "UNREAD"}, thread_id=sent.thread_id)
+
+    def report(self, raw: bytes, to: str) -> None:
+        """A mail server's report with the null sender, to wherever `to` receives mail."""
+        with_path = with_fields(raw, [("Return-Path", "<>")])
+        _, elsewhere = self.receive(with_path, [to], Arrival(via="smtp"))
+        self.leave(raw, "", elsewhere, via="smtp")
 
     def bounce_over_cap(self, mailbox: Mailbox, sent: StoredMessage) -> StoredMessage:
         """The notice that follows a send above the daily cap."""

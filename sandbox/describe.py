@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.google.headers import first_of
+from sandbox.google.headers import decode_value, first_of, wire_headers
 from sandbox.google.mime import ParsedMail, parse_mail
 from sandbox.mailbox import Mailbox, StoredMessage
-from sandbox.state import SinkMail, World
+from sandbox.sink import SinkMail
+from sandbox.state import World
 
 SHOWN_HEADERS = {
     "from": "From", "to": "To", "cc": "Cc", "bcc": "Bcc", "subject": "Subject", "date": "Date",
@@ -39,6 +40,7 @@ def describe_mailbox(world: World, mailbox: Mailbox) -> dict[str, Any]:
     return {
         "address": mailbox.address, "name": mailbox.name, "kind": mailbox.kind, "sub": mailbox.sub,
         "password": mailbox.password, "aliases": mailbox.aliases, "forward_to": mailbox.forward_to,
+        "auto_reply": mailbox.auto_reply,
         "mail_enabled": mailbox.mail_enabled, "send_cap": mailbox.send_cap,
         "history_id": mailbox.history_id, "history_floor": mailbox.history_floor,
         "messages": len(mailbox.messages), "threads": len(mailbox.threads), "drafts": dict(mailbox.drafts),
@@ -47,14 +49,23 @@ def describe_mailbox(world: World, mailbox: Mailbox) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_sink_mail(mail: SinkMail) -> dict[str, Any]:
-    """A mail of the sink."""
-    parsed = parse_mail(mail.raw)
-    return {
-        "at": mail.at, "via": mail.via, "mail_from": mail.mail_from, "rcpt_to": mail.rcpt_to,
-        "delivered": mail.delivered, "headers": shown_headers(parsed), "text": parsed.text,
-        "attachments": list(parsed.attachment_names), "size": len(mail.raw),
+def describe_sink_mail(mail: SinkMail, *, with_text: bool = True) -> dict[str, Any]:
+    """A mail of the sink: its envelope, all its headers (names in lower case, the first of each) and its size.
+
+    Text and attachments cost a parse; a list of thousands goes without them.
+    """
+    wire = wire_headers(mail.raw)
+    known = {name.lower(): decode_value(name, value) for name, value in reversed(wire)}
+    headers = {key: known.get(name.lower(), "") for key, name in SHOWN_HEADERS.items()}
+    shown = {
+        "id": mail.id, "at": mail.at, "via": mail.via, "mail_from": mail.mail_from, "rcpts": mail.rcpt_to,
+        "delivered": mail.delivered, "headers": known | headers, "message_id": headers["message_id"],
+        "size": len(mail.raw),
     }  # fmt: skip
+    if with_text:
+        parsed = parse_mail(mail.raw)
+        shown |= {"text": parsed.text, "attachments": list(parsed.attachment_names)}
+    return shown
 
 
 def oldest_first(mailbox: Mailbox) -> list[StoredMessage]:

@@ -100,6 +100,8 @@ class Mailbox:
     sub: str = ""
     aliases: list[dict[str, Any]] = field(default_factory=list)  # {"email", "name", "verified"}
     forward_to: str = ""
+    auto_reply: str = ""  # the text of an out-of-office answer; each sender gets it once
+    auto_replied: list[str] = field(default_factory=list)  # to whom it went
     mail_enabled: bool = True
     history_id: int = 0
     history_floor: int = 0

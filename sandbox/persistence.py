@@ -18,7 +18,7 @@ import orjson
 from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage, Watch
 
 if TYPE_CHECKING:
-    from sandbox.state import SinkMail
+    from sandbox.sink import SinkMail
 
 FLUSH_SECONDS = 0.3
 _SCHEMA = """
@@ -32,10 +32,10 @@ class Store:
 
     def __init__(self, folder: Path | None) -> None:
         self._queue: dict[tuple[str, str], tuple[bytes, bytes | None] | None] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the queue; held for moments only, since `put` waits for it
+        self._writing = threading.Lock()  # of the file; taken before the other
         self._wake = threading.Event()
         self._file: Path | None = None
-        self._sink_number = 0
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = folder / "sandbox.sqlite3"
@@ -79,8 +79,9 @@ class Store:
         """Write what is queued, in one transaction."""
         if self._file is None:
             return
-        with self._lock:
-            batch, self._queue = self._queue, {}
+        with self._writing:
+            with self._lock:
+                batch, self._queue = self._queue, {}
             if not batch:
                 return
             gone = [key for key, value in batch.items() if value is None]
@@ -106,8 +107,9 @@ class Store:
         """Remove everything but the signing key."""
         if self._file is None:
             return
-        with self._lock:
-            self._queue.clear()
+        with self._writing:
+            with self._lock:
+                self._queue.clear()
             with self._connect() as db:
                 db.execute("delete from rows where kind <> 'value' or key <> 'signing_key'")
 
@@ -115,8 +117,9 @@ class Store:
         """Remove all rows of a kind at once."""
         if self._file is None:
             return
-        with self._lock:
-            self._queue = {key: value for key, value in self._queue.items() if key[0] != kind}
+        with self._writing:
+            with self._lock:
+                self._queue = {key: value for key, value in self._queue.items() if key[0] != kind}
             with self._connect() as db:
                 db.execute("delete from rows where kind=?", (kind,))
 
@@ -150,9 +153,12 @@ class Store:
 
     def save_sink(self, mail: SinkMail) -> None:
         """A mail of the sink."""
-        self._sink_number += 1
         values = {k: getattr(mail, k) for k in ("at", "via", "mail_from", "rcpt_to", "delivered")}
-        self.put("sink", f"{mail.at:020.6f}-{self._sink_number}", values, mail.raw)
+        self.put("sink", mail.id, values, mail.raw)
+
+    def drop_sink(self, mail: SinkMail) -> None:
+        """A mail that the sink no longer holds."""
+        self.drop("sink", mail.id)
 
     # reading back ----------------------------------------------------------------------------------------------
 
@@ -188,4 +194,4 @@ class Store:
 
     def read_sink(self) -> list[dict[str, Any]]:
         """The sink's mails, oldest first."""
-        return [{**values, "raw": raw or b""} for _, values, raw in self.rows("sink")][-1000:]
+        return [{**values, "raw": raw or b"", "id": key} for key, values, raw in self.rows("sink")]

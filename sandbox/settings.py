@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from sandbox.routes import parse_routes
 
 DEFAULT_PORTAL = "http://127.0.0.1:8000"
 
@@ -30,6 +32,11 @@ class Settings:
     client_secret: str = "demo-secret"  # noqa: S105  a stand-in's secret protects nothing
     app_name: str = "Aesthetix Mail Sync"
     threads: int = 256
+    routes: dict[str, tuple[str, int]] = field(default_factory=dict)  # domain: where its mail is handed over by SMTP
+    smtp_user: str = ""  # with a name the mail server wants a sign-in
+    smtp_password: str = ""
+    smtp_cert: str = ""  # files of a certificate and its key: with them the mail server offers STARTTLS
+    smtp_key: str = ""
 
     @property
     def base_url(self) -> str:
@@ -52,8 +59,12 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str] | None = 
     parser.add_argument("--redirect-uri", action="append", default=None, dest="redirect_uris")
     parser.add_argument("--client-id", default=env.get("SANDBOX_CLIENT_ID", plain.client_id))
     parser.add_argument("--client-secret", default=env.get("SANDBOX_CLIENT_SECRET", plain.client_secret))
+    parser.add_argument("--route", action="append", default=None, dest="routes", metavar="DOMAIN=HOST:PORT")
+    for name in ("user", "password", "cert", "key"):
+        parser.add_argument(f"--smtp-{name}", default=env.get(f"SANDBOX_SMTP_{name.upper()}", ""))
     parser.add_argument("--threads", type=int, default=plain.threads)
     given = vars(parser.parse_args(list(arguments)))
     listed = [uri.strip() for uri in env.get("SANDBOX_REDIRECT_URIS", "").split(",") if uri.strip()]
     given["redirect_uris"] = tuple(given["redirect_uris"] or listed or plain.redirect_uris)
+    given["routes"] = parse_routes(",".join(given["routes"] or [env.get("SANDBOX_ROUTES", "")]))
     return Settings(**given)

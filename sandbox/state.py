@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.addresses import canonical
@@ -18,20 +18,10 @@ from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
 from sandbox.persistence import Store
 from sandbox.quota import Quota
 from sandbox.requestlog import RequestLog
+from sandbox.routes import Router
 from sandbox.settings import Settings
-
-
-@dataclass(slots=True)
-class SinkMail:
-    """A mail that left for the world outside, or came in through the SMTP sink."""
-
-    at: float
-    via: str  # "smtp" or "gmail"
-    mail_from: str
-    rcpt_to: list[str]
-    raw: bytes
-    delivered: dict[str, str] = field(default_factory=dict)
-
+from sandbox.sink import Sink, SinkMail
+from sandbox.smtp_faults import SmtpFaults
 
 SCOPE_ERROR_FORMS = ("both", "errors", "details")  # the two bodies Google sends for a 403, or both at once
 
@@ -48,6 +38,8 @@ class Knobs:
     push_url: str = ""
     push_audience: str = ""
     push_email: str = ""
+    smtp_user: str = ""  # the mail server's; with a name it offers sign-in and wants it
+    smtp_password: str = ""
 
 
 class World:
@@ -61,8 +53,10 @@ class World:
         self.key = SigningKey.load(self.store)
         self.faults = FaultRules()
         self.quirks = Quirks()
+        self.smtp_faults = SmtpFaults()
         self.quota = Quota(self.clock)
         self.log = RequestLog(self.clock)
+        self.router = Router(settings.routes, self.log)
         self.tokens = TokenStore(self.clock, self.store)
         self.redirect_uris: set[str] = set(settings.redirect_uris)
         self.clear()
@@ -73,11 +67,13 @@ class World:
         self.mailboxes: dict[str, Mailbox] = {}
         self.routes: dict[str, str] = {}  # canonical address -> mailbox address
         self.lists: dict[str, list[str]] = {}
-        self.sink: list[SinkMail] = []
+        self.sink = Sink(on_gone=self.store.drop_sink)
         self.knobs = Knobs(
             push_url=self.settings.push_url,
             push_audience=self.settings.push_audience or self.settings.push_url,
             push_email=self.settings.push_email,
+            smtp_user=self.settings.smtp_user,
+            smtp_password=self.settings.smtp_password,
         )
         self.listeners: list[Any] = getattr(self, "listeners", [])
         self.clock.offset_seconds = 0.0
@@ -87,7 +83,9 @@ class World:
         with self.lock:
             self.faults.clear()
             self.quirks.clear()
+            self.smtp_faults.clear()
             self.quota.reset()
+            self.router.clear()
             self.log.clear()
             self.tokens.clear()
             self.clear()
@@ -146,10 +144,9 @@ class World:
             listener(mailbox, message, entries)
 
     def keep(self, mail: SinkMail) -> None:
-        """Put a mail into the sink; the last thousand stay."""
+        """Put a mail into the sink."""
         with self.lock:
-            self.sink.append(mail)
-            del self.sink[:-1000]
+            self.sink.add(mail)
             self.store.save_sink(mail)
 
     def empty_sink(self) -> None:
@@ -169,7 +166,8 @@ class World:
         for mailbox in self.store.read_mailboxes():
             self.mailboxes[mailbox.address] = mailbox
             self.route(mailbox)
-        self.sink = [SinkMail(**values) for values in self.store.read_sink()]
+        for values in self.store.read_sink():
+            self.sink.add(SinkMail(**values))
         self.lists = self.store.read_value("lists") or {}
         self.redirect_uris |= set(self.store.read_value("redirect_uris") or ())
         self.tokens.read_back()

@@ -1,4 +1,4 @@
-"""Pages of the console about mail: mailboxes, their mail, writing, odd mails, the sink."""
+"""Pages of the console about mail: mailboxes, their mail, writing, odd mails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from sandbox.control.mail import existing_mailbox, existing_message
 from sandbox.control.mailboxes import mailbox_values
-from sandbox.describe import describe_mailbox, describe_message, describe_sink_mail
+from sandbox.describe import describe_mailbox, describe_message
 from sandbox.inputs import BadInput, mail_address
 from sandbox.odd_mails import KINDS, odd_mail
 from sandbox.people import Letter, reply_addresses
@@ -147,12 +147,3 @@ def _add_arrivals(console: Blueprint, application: Application) -> None:
         mailbox = existing_mailbox(world, to)
         post.receive(raw, [to], arrival)
         return redirect(url_for("console.show_mailbox", address=mailbox.address), 303)
-
-    @console.get("/sink")
-    def show_sink() -> str:
-        return render_template("console/sink.html", mails=[describe_sink_mail(m) for m in world.sink[:-101:-1]])
-
-    @console.post("/sink/empty")
-    def empty_sink() -> BaseResponse:
-        world.empty_sink()
-        return redirect(url_for("console.show_sink"), 303)

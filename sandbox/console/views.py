@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, render_template
 
 from sandbox.console.mail_pages import add_mail_pages
+from sandbox.console.server_pages import add_server_pages
 from sandbox.console.switch_pages import add_switch_pages
 from sandbox.describe import utc
 from sandbox.http import ApiError
@@ -23,6 +24,7 @@ def build_console(application: Application) -> Blueprint:
     console = Blueprint("console", __name__)
     console.add_app_template_filter(utc, "utc")
     add_mail_pages(console, application)
+    add_server_pages(console, application)
     add_switch_pages(console, application)
 
     @console.errorhandler(BadInput)

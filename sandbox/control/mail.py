@@ -110,8 +110,10 @@ def _add_arrivals(control: Blueprint, application: Application) -> None:
         recipients = [mail_address(value, "to") for value in request.args.getlist("to")]
         if not recipients:
             raise BadInput("to is missing: POST /__ctl/mail?to=ADDRESS[&to=…][&from=ADDRESS]")
-        delivered, unknown = post.receive(request.get_data(), recipients, arrival_from_query())
-        if not delivered:
+        raw, arrival = request.get_data(), arrival_from_query()
+        delivered, elsewhere = post.receive(raw, recipients, arrival)
+        unknown = post.world.router.hand_over(raw, arrival.mail_from, elsewhere)
+        if not delivered and len(unknown) == len(elsewhere):
             raise BadInput(f"no mailbox receives mail for {', '.join(unknown)}", 404)
         return {"ids": delivered, "unknown": unknown}, 201
 
@@ -184,9 +186,21 @@ def _add_sink(control: Blueprint, application: Application) -> None:
 
     @control.get("/sink")
     def list_sink() -> dict[str, Any]:
-        wanted = request.args.get("to", "").lower()
-        mails = [m for m in list(world.sink) if not wanted or wanted in (a.lower() for a in m.rcpt_to)]
-        return {"mails": [describe_sink_mail(mail) for mail in mails]}
+        with_text = request.args.get("text", "1") != "0"
+        mails = world.sink.mails(request.args.get("to", ""))
+        limit = whole_number(request.args["limit"], "limit", 1) if request.args.get("limit") else len(mails)
+        return {"mails": [describe_sink_mail(mail, with_text=with_text) for mail in mails[-limit:]]}
+
+    @control.get("/sink/count")
+    def count_sink() -> dict[str, Any]:
+        return {"mails": len(world.sink), "recipients": world.sink.recipients()}
+
+    @control.get("/sink/<mail_id>")
+    def read_sink_mail(mail_id: str) -> Response:
+        found = next((mail for mail in world.sink.mails() if mail.id == mail_id), None)
+        if found is None:
+            raise BadInput(f"no mail {mail_id} in the sink", 404)
+        return Response(found.raw, content_type="message/rfc822")
 
     @control.delete("/sink")
     def empty_sink() -> tuple[str, int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KINDS = ("consumer", "workspace")
 MAILBOX: dict[str, Any] = {
-    "address": str, "name": str, "kind": str, "password": str, "aliases": list, "forward_to": str,
+    "address": str, "name": str, "kind": str, "password": str, "aliases": list, "forward_to": str, "auto_reply": str,
     "mail_enabled": bool, "send_cap": dict, "sub": str,
 }  # fmt: skip
 PORTAL_SCOPES = "openid email https://www.googleapis.com/auth/gmail.readonly https://www.googleapis.com/auth/gmail.send"

@@ -12,6 +12,7 @@ from sandbox.faults import FaultRule
 from sandbox.inputs import BadInput, check_fields, json_object, whole_number
 from sandbox.presets import PRESETS, switch_on
 from sandbox.quota import FORMS
+from sandbox.smtp_faults import KINDS
 from sandbox.state import SCOPE_ERROR_FORMS
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 KNOBS: dict[str, Any] = {
     "latency_ms": int, "part_latency_ms": int, "push_min_interval_ms": int, "scope_error_form": str, "encoded_headers": bool,
-    "push_url": str, "push_audience": str, "push_email": str,
+    "push_url": str, "push_audience": str, "push_email": str, "smtp_user": str, "smtp_password": str,
 }  # fmt: skip
 QUOTA: dict[str, Any] = {
     "enabled": bool, "per_user_per_minute": int, "per_project_per_minute": int, "max_concurrent_per_user": int,
@@ -66,6 +67,20 @@ def _add_faults(control: Blueprint, application: Application) -> None:
         if rule_id is None and request.args.get("id"):
             rule_id = whole_number(request.args["id"], "id")
         world.faults.remove(rule_id, request.args.get("name", ""))
+        return "", 204
+
+    @control.get("/smtp-faults")
+    def list_smtp_faults() -> dict[str, Any]:
+        return {"faults": [dataclasses.asdict(fault) for fault in world.smtp_faults.active], "known": list(KINDS)}
+
+    @control.post("/smtp-faults")
+    def add_smtp_fault() -> tuple[dict[str, Any], int]:
+        return dataclasses.asdict(world.smtp_faults.add(json_object(request.get_data()))), 201
+
+    @control.delete("/smtp-faults")
+    def remove_smtp_faults() -> tuple[str, int]:
+        number = request.args.get("id", "")
+        world.smtp_faults.clear(whole_number(number, "id") if number else None)
         return "", 204
 
     @control.post("/reset")

@@ -181,7 +181,7 @@ def test_smtp_delivers_to_mailboxes_and_keeps_the_rest(sandbox: Sandbox, google:
     kept = sandbox.call("GET", "/sink")["mails"][0]
 
     assert sandbox.messages(AMY)[0]["headers"]["subject"] == "By SMTP"
-    assert (kept["via"], kept["rcpt_to"]) == ("smtp", [AMY, "out@side.example"])
+    assert (kept["via"], kept["rcpts"]) == ("smtp", [AMY, "out@side.example"])
     assert set(kept["delivered"]) == {AMY}
     with pytest.raises(httpx2.HTTPStatusError):
         sandbox.call("GET", "/mailboxes/out@side.example")

@@ -104,7 +104,7 @@ def test_unknown_people_bounce_or_leave_for_the_sink(sandbox: Sandbox, gmail: Gm
     assert "mailer-daemon@" in bounce["headers"]["from"]
     assert "gone@practice.example" in bounce["text"]
     sink = sandbox.call("GET", "/sink", params={"to": "away@outside.example"})["mails"]
-    assert [mail["rcpt_to"] for mail in sink] == [["away@outside.example"]]
+    assert [mail["rcpts"] for mail in sink] == [["away@outside.example"]]
 
 
 @pytest.mark.provider_fault(19)

@@ -51,11 +51,11 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+                if body.startswith(b'{"message"'):  # noted before the answer: the next notice comes right after it
+                    receiver.notices.put(Notice(token, json.loads(body)))
                 self.send_response(receiver.answers.pop(0) if receiver.answers else 204)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                if body.startswith(b'{"message"'):
-                    receiver.notices.put(Notice(token, json.loads(body)))
 
             def log_message(self, *_: Any) -> None:
                 pass
