@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import catch_up, cpu_per_message, decide, idle_poll, notice_to_visible, report, store_rate
+from bench import campaign, catch_up, cpu_per_message, decide, idle_poll, notice_to_visible, report, store_rate
 from bench.report import Line
 from bench.stage import Stage, parts
 
@@ -27,7 +27,7 @@ class Metric(NamedTuple):
 METRICS = {
     number: Metric(module.measure, module.FULL, module.QUICK)
     for number, module in enumerate(
-        (cpu_per_message, catch_up, idle_poll, notice_to_visible, store_rate, decide), start=1
+        (cpu_per_message, catch_up, idle_poll, notice_to_visible, store_rate, decide, campaign), start=1
     )
 }
 

@@ -101,7 +101,7 @@ def store_mail(run: Run, prepared: Prepared, contact_id: UUID | None) -> None:
     verdict = Verdict(Reason.CONTACT_WROTE if contact_id else Reason.NO_CONTACT, contact_id)
     conversation_id = _conversation(run, prepared, contact_id) if contact_id else None
     if conversation_id:
-        db.session.add(Message(**rows.message_row(run, prepared, verdict, conversation_id, at)))
+        db.session.add(Message(**rows.message_row(run, prepared, conversation_id, at)))
         db.session.flush()
         db.session.add(MessageBody(**rows.body_row(run, prepared, at)))
         db.session.add_all(Participant(**row) for row in rows.participant_rows(run, prepared, conversation_id, at))

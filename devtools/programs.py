@@ -67,6 +67,11 @@ def schedule(python: str) -> Program:
     return Program("schedule", [python, "-m", "portal.jobs.schedule"])
 
 
+def intake(python: str, addresses: Addresses) -> Program:
+    """The SMTP intake. It gets time to keep a mail whose data has just come."""
+    return Program("intake", [python, "-m", "portal.intake"], is_ready=listens(addresses.intake_port), grace_seconds=10)
+
+
 def web(python: str, addresses: Addresses, processes: int = WEB_PROCESSES) -> Program:
     """The web server; ready when the whole portal is."""
     command = [

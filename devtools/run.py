@@ -130,7 +130,10 @@ def _start(places: Places, supervisor: Supervisor, addresses: Addresses, redis_p
     supervisor.start(programs.stand_in(python, addresses))
     _flask(places, supervisor.environ, "db", "upgrade")
     _flask(places, supervisor.environ, "demo", "seed")
-    supervisor.start(*programs.workers(python), programs.schedule(python), programs.web(python, addresses))
+    supervisor.start(
+        *programs.workers(python), programs.schedule(python), programs.intake(python, addresses),
+        programs.web(python, addresses),
+    )  # fmt: skip
 
 
 def _flask(places: Places, environ: dict[str, str], *arguments: str) -> str:

@@ -24,9 +24,18 @@ BLUEPRINTS = (
     "portal.contacts.views",
     "portal.contacts.import_views",
     "portal.admin.views",
+    "portal.admin.relay_views",
     "portal.conversations.views",
     "portal.sending.views",
+    "portal.sending.draft_views",
+    "portal.sending.outbox_views",
     "portal.sync.views",
+    "portal.campaigns.views",
+    "portal.campaigns.writing_views",
+    "portal.campaigns.running_views",
+    "portal.campaigns.unsubscribe_views",
+    "portal.automations.views",
+    "portal.intake.views",
     "portal.webhooks.google",
 )
 

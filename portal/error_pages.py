@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from flask import Flask, current_app, g, render_template, request
+from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -15,6 +16,8 @@ from portal.audit.service import record
 from portal.database import db
 from portal.errors import DomainError
 from portal.lib.traces import trace_of
+from portal.security import ask_to_sign_in
+from portal.sending import late_presses
 
 WORDS = {
     400: ("That could not be read", "The form or address was not complete. Nothing was changed."),
@@ -27,6 +30,9 @@ WORDS = {
     500: ("Something broke on our side", "Your last step was not carried out. Nothing was half-saved; try again."),
     503: ("The portal cannot reach its database", "Your last step was not carried out. Try again in a minute."),
 }
+LATE_PRESS = (
+    "You were signed out in between", "Nothing was sent; your text is kept as a draft. Attach files again when you send."
+)  # fmt: skip
 STALE_FORM = (
     "This form is no longer valid", "Nothing was changed. Go back, load the page again, and press once more."
 )  # fmt: skip
@@ -55,9 +61,15 @@ def _record_refusal(cause: str) -> None:
         db.session.commit()
 
 
-def show_csrf_error(_error: CSRFError) -> tuple[str, int]:
-    """A form that was not made for this session, or one left open until the session ended."""
+def show_csrf_error(_error: CSRFError) -> ResponseReturnValue:
+    """A form that was not made for this session, or one left open until the session ended (bad input 40)."""
     _record_refusal("form_token")
+    wanted = late_presses.page_to_return_to()
+    if wanted and g.get("user_session") is None:
+        return ask_to_sign_in()
+    if wanted and late_presses.keep_text():
+        db.session.commit()
+        return page(400, *LATE_PRESS, wanted, "Open the draft"), 400
     return page(400, *STALE_FORM), 400
 
 

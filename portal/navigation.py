@@ -35,14 +35,19 @@ class Item:
 
 MENU = (
     Item("Work", "Conversations", "messages", "conversations.list_conversations", Permission.READ_CONVERSATIONS,
-         blueprints=("conversations", "sending")),
+         blueprints=("conversations", "sending", "outbox", "drafts")),
     Item("Work", "Contacts", "address-book", "contacts.list_contacts", Permission.READ_CONTACTS,
          blueprints=("contacts", "imports")),
+    Item("Work", "Campaigns", "speakerphone", "campaigns.list_campaigns", Permission.READ_CAMPAIGNS,
+         blueprints=("campaigns", "campaign_writing", "campaign_running")),
+    Item("Work", "Automations", "bolt", "automations.list_automations", Permission.READ_AUTOMATIONS,
+         blueprints=("automations",)),
     Item("Compliance", "Acknowledgements", "file-check", "connections.list_acknowledgements",
          Permission.READ_ACKNOWLEDGEMENTS, also=("connections.show_acknowledgement_record",)),
     Item("Compliance", "Connections", "plug-connected", "connections.list_connections", Permission.READ_CONNECTIONS,
          also=("connections.pause_connection",)),
-    Item("Compliance", "Account rules", "adjustments", "admin.show_policy", Permission.READ_POLICY, blueprints=("admin",)),
+    Item("Compliance", "Account rules", "adjustments", "admin.show_policy", Permission.READ_POLICY,
+         blueprints=("admin", "relay")),
 )  # fmt: skip
 SETTINGS = Item(
     "", "Settings", "settings", "profile.show_profile", Permission.OWN_PROFILE,

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, get_current_job
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
 from rq.registry import clean_registries
@@ -74,6 +74,12 @@ def enqueue(job: str, *ids: Any, on: str = DEFAULT, once: str | None = None) -> 
             current_app.logger.warning("queue unreachable; the schedule will pick up %s", job)
 
     after_commit(push)
+
+
+def current_job_id() -> str:
+    """The name of the job that this worker runs now; "" outside a job. A job cannot put itself into its queue again."""
+    job = get_current_job()
+    return str(job.id) if job is not None else ""
 
 
 def _push(job: str, ids: tuple[str, ...], on: str, once: str | None) -> None:

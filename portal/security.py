@@ -18,6 +18,7 @@ from portal.auth import sessions
 from portal.database import db
 from portal.extensions import login_manager
 from portal.lib.traces import trace_of
+from portal.sending import late_presses
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 ONE_YEAR = 365 * 24 * 3600
@@ -85,9 +86,11 @@ def forget_caller(_error: BaseException | None) -> None:
 
 
 def ask_to_sign_in() -> ResponseReturnValue:
-    """Send a stranger to the sign-in page and remember the page they wanted, when it was a page."""
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("auth.sign_in", next=wanted))
+    """Send a stranger to the sign-in page and remember the page they wanted, or the mail form that they pressed."""
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else late_presses.page_to_return_to()
+    if wanted and request.method != "GET":
+        late_presses.tell()
+    return redirect(url_for("auth.sign_in", next=wanted or None))
 
 
 def consent_origin() -> str:

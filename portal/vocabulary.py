@@ -20,6 +20,7 @@ VOCABULARY: dict[str, Status] = {
     "connected": Status("Connected", "circle-check", "ok"),
     "needs_attention": Status("Needs attention", "alert-triangle", "warn"),
     "not_connected": Status("Not connected", "plug-off", "mute"),
+    "routed": Status("Answers come back here", "circle-check", "ok"),
     "paused": Status("Paused", "player-pause", "mute"),
     "ended": Status("Ended", "circle-minus", "mute"),
     "safest": Status("Safest", "shield-check", "ok"),

@@ -9,20 +9,25 @@ from uuid import UUID
 
 from portal.database import db
 from portal.lib.clock import now
-from portal.lib.ids import new_id
+from portal.lib.ids import new_id, new_token
 from portal.models import (
     Account,
     Acknowledgement,
+    Automation,
+    Campaign,
     Connection,
     Contact,
     ContactAddress,
     Conversation,
     ConversationThread,
+    Delivery,
     Grant,
+    MailRelay,
     Membership,
     Message,
     MessageBody,
     Participant,
+    Unsubscribe,
     User,
 )
 from portal.models.base import Row
@@ -120,6 +125,78 @@ def make_connection(
             "account_id": account.id, "user_id": user.id, "provider": "google", "grant_id": grant.id, "mailbox": mailbox,
             "mailbox_key": match_key(mailbox), "aliases": [mailbox], "state_since": since, "connected_at": since,
             "next_poll_at": now(), "cursor": "1",
+        } | values
+    )  # fmt: skip
+    _add(row)
+    return row
+
+
+def make_relay(account: Account, port: int, **values: Any) -> MailRelay:
+    """The account's mail server, tested and on: the stand-in's SMTP sink (`sandbox.smtp_port`), no TLS, no sign-in."""
+    password = values.pop("password", "")
+    row = MailRelay(
+        **{
+            "id": new_id(), "account_id": account.id, "host": "127.0.0.1", "port": port, "security": "none",
+            "from_email": "hello@lumen.example", "from_name": "Lumen Aesthetics Uptown", "is_on": True, "tested_at": now(),
+        } | values
+    )  # fmt: skip
+    if password:
+        row.password = seal_text(password, "mail_relay.password", account.id, row.id)
+    _add(row)
+    return row
+
+
+def make_campaign(
+    account: Account, user: User, *, subject: str = "News for {first_name|you}", text: str = "Hello {first_name|there}.",
+    html: str = "", **values: Any,
+) -> Campaign:  # fmt: skip
+    """A draft to all contacts, from the practice."""
+    from portal.sending.delivery_letters import Letter, seal_letter
+
+    row = Campaign(
+        **{
+            "id": new_id(), "account_id": account.id, "user_id": user.id, "name": "Autumn news",
+            "audience": {"by": "filter", "q": "", "show": "all"}, "state": "draft",
+        } | values
+    )  # fmt: skip
+    seal_letter(row, Letter(subject, text, html, is_bulk=True))
+    _add(row)
+    return row
+
+
+def make_automation(
+    account: Account, user: User, *, subject: str = "Welcome, {first_name|you}", text: str = "Hello {first_name|there}.",
+    html: str = "", **values: Any,
+) -> Automation:  # fmt: skip
+    """A mail to each new contact, switched on an hour ago; `is_on=False` makes one that rests."""
+    from portal.sending.delivery_letters import Letter, seal_letter
+
+    is_on = values.get("is_on", True)
+    row = Automation(
+        **{
+            "id": new_id(), "account_id": account.id, "user_id": user.id, "name": "Welcome", "trigger": "contact_created",
+            "is_on": is_on, "on_since": now() - timedelta(hours=1) if is_on else None,
+        } | values
+    )  # fmt: skip
+    seal_letter(row, Letter(subject, text, html, is_bulk=False))
+    _add(row)
+    return row
+
+
+def make_unsubscribe(account: Account, email: str, **values: Any) -> Unsubscribe:
+    """An address that wants no campaigns of this account."""
+    row = Unsubscribe(**{"account_id": account.id, "email_key": match_key(email), "source": "page"} | values)
+    _add(row)
+    return row
+
+
+def make_delivery(parent: Campaign | Automation, contact: Contact, **values: Any) -> Delivery:
+    """A mail of a campaign or an automation that waits for its turn."""
+    key = "campaign_id" if isinstance(parent, Campaign) else "automation_id"
+    row = Delivery(
+        **{
+            "account_id": parent.account_id, key: parent.id, "contact_id": contact.id, "email": contact.email,
+            "email_key": contact.email_key, "state": "waiting", "token": new_token(), "next_try_at": now(),
         } | values
     )  # fmt: skip
     _add(row)

@@ -70,6 +70,7 @@ def upgrade() -> None:
     sa.Column('connection_id', sa.Uuid(), nullable=True),
     sa.Column('audience', sa.JSON(), nullable=False),
     sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('paused_because', sa.String(length=20), nullable=False),
     sa.Column('total', sa.Integer(), nullable=False),
     sa.Column('started_at', UtcDateTime(), nullable=True),
     sa.Column('finished_at', UtcDateTime(), nullable=True),
@@ -128,7 +129,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['conversation_id'], ['conversation.id'], name=op.f('fk_thread_claim_conversation_id_conversation')),
     sa.ForeignKeyConstraint(['user_id'], ['user.id'], name=op.f('fk_thread_claim_user_id_user')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_thread_claim')),
-    sa.UniqueConstraint('mailbox_key', 'provider_thread_id', name=op.f('uq_thread_claim_mailbox_key_provider_thread_id'))
+    sa.UniqueConstraint('user_id', 'mailbox_key', 'provider_thread_id', name=op.f('uq_thread_claim_user_id_mailbox_key_provider_thread_id'))
     )
     with op.batch_alter_table('thread_claim', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_thread_claim_account_id'), ['account_id'], unique=False)
@@ -200,6 +201,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('waits_for', sa.String(length=10), nullable=False, server_default=''))
         batch_op.add_column(sa.Column('send_at', UtcDateTime(), nullable=True))
         batch_op.add_column(sa.Column('handed_at', UtcDateTime(), nullable=True))
+        batch_op.add_column(sa.Column('may_have_left', sa.Boolean(), nullable=False, server_default=sa.false()))
         batch_op.add_column(sa.Column('bounce_token', sa.String(length=40), nullable=True))
         batch_op.create_index('uq_outbox_mail_bounce_token', ['bounce_token'], unique=True)
 
@@ -209,6 +211,7 @@ def downgrade() -> None:
     with op.batch_alter_table('outbox_mail', schema=None) as batch_op:
         batch_op.drop_index('uq_outbox_mail_bounce_token')
         batch_op.drop_column('bounce_token')
+        batch_op.drop_column('may_have_left')
         batch_op.drop_column('handed_at')
         batch_op.drop_column('send_at')
         batch_op.drop_column('waits_for')

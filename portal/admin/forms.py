@@ -13,6 +13,7 @@ from portal.admin.service import Policy
 
 AREAS = ("America", "Europe", "Africa", "Asia", "Atlantic", "Australia", "Indian", "Pacific", "US")
 MAX_CAP, MAX_GRACE = 2_000, 60  # Google Workspace's own limit is 2,000 a day
+CAP_BOUNDS = [InputRequired("Give a number of mails."), NumberRange(1, MAX_CAP, f"Give 1 to {MAX_CAP:,} mails.")]
 CONNECTING = [role for role in ROLE_LABELS if role_may(role, Permission.CONNECT_OWN)]
 CONSUMER_MAILBOXES = {
     "allowed": "Allowed",
@@ -42,10 +43,9 @@ class PolicyForm(FlaskForm):
         "Days of grace after the risk text changes",
         [InputRequired("Give a number of days."), NumberRange(0, MAX_GRACE, f"Give 0 to {MAX_GRACE} days.")],
     )
-    send_cap = IntegerField(
-        "Individual mails per mailbox in 24 hours",
-        [InputRequired("Give a number of mails."), NumberRange(1, MAX_CAP, f"Give 1 to {MAX_CAP:,} mails.")],
-    )
+    send_cap = IntegerField("Mails in 24 hours, personal Gmail", CAP_BOUNDS)
+    send_cap_workspace = IntegerField("Mails in 24 hours, Google Workspace", CAP_BOUNDS)
+    send_cap_microsoft = IntegerField("Mails in 24 hours, Microsoft", CAP_BOUNDS)
     time_zone = SelectField("Time zone", choices=zones)
 
     @property
@@ -58,5 +58,7 @@ class PolicyForm(FlaskForm):
             consumer_mailboxes=str(self.consumer_mailboxes.data),
             acknowledgement_grace_days=int(self.acknowledgement_grace_days.data),
             send_cap=int(self.send_cap.data),
+            send_cap_workspace=int(self.send_cap_workspace.data),
+            send_cap_microsoft=int(self.send_cap_microsoft.data),
             time_zone=str(self.time_zone.data),
         )

@@ -18,7 +18,9 @@ class Policy:
     connect_roles: str  # P-06: roles that may connect a mailbox, with commas between
     consumer_mailboxes: str  # P-06: allowed, warned, forbidden
     acknowledgement_grace_days: int  # H-06
-    send_cap: int  # G-14: individual mails in rolling 24 hours
+    send_cap: int  # G-14: individual mails in rolling 24 hours, of a personal Gmail mailbox
+    send_cap_workspace: int  # of a Google Workspace mailbox
+    send_cap_microsoft: int
     time_zone: str
 
 

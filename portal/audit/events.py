@@ -68,7 +68,7 @@ MAIL_CANCELLED = _event("person:mail:cancelled", "took back an individual mail t
 MAIL_DECLARED = _event("person:mail:declared", "said of an uncertain mail: {said}", "said")
 PROVIDER_CAP_MET = _event("portal:connection:capped", "the provider takes no more mail of the mailbox for now")
 THREAD_CLAIMED = _event("person:conversation:claimed", "replied first: the conversation goes on in this location")
-ROUTED_MAIL_DECIDED = _event("portal:intake:decided", "a mail to a routed address: {decided} ({reason})", "decided", "reason")
+ROUTED_MAIL_DECIDED = _event("portal:intake:decided", "mail to a routed address: {decided} ({reason})", "decided", "reason")
 INTAKE_LISTED = _event("person:intake:listed", "listed what came to routed addresses", "shown")
 
 RELAY_CHANGED = _event("person:relay:changed", "changed the practice's mail server", "changed")
@@ -78,6 +78,7 @@ RELAY_REMOVED = _event("person:relay:removed", "took the practice's mail server 
 CAMPAIGNS_LISTED = _event("person:campaigns:listed", "listed campaigns", "shown")
 CAMPAIGN_READ = _event("person:campaign:read", "opened a campaign")
 CAMPAIGN_SAVED = _event("person:campaign:saved", "saved a campaign")
+CAMPAIGN_TESTED = _event("person:campaign:tested", "sent a campaign to themself as a test: {result}", "result")
 CAMPAIGN_STARTED = _event("person:campaign:started", "started a campaign to {recipients} people", "recipients", "sender")
 CAMPAIGN_PAUSED = _event("person:campaign:paused", "paused a campaign")
 CAMPAIGN_RESUMED = _event("person:campaign:resumed", "resumed a campaign")

@@ -28,11 +28,10 @@ def begin(user: User, *, ip: str, browser: str) -> UserSession:
     """Start a session for a person who has just proved who they are; the old cookie becomes worthless (SES-2)."""
     token = secrets.token_urlsafe(32)
     moment = now()
-    first = memberships(user.id)
     row = UserSession(
         token_hash=token_hash(token),
         user_id=user.id,
-        account_id=first[0].account_id if first else None,
+        account_id=_place_to_begin(user.id),
         last_seen_at=moment,
         expires_at=moment + ABSOLUTE,
         ip=ip,
@@ -80,6 +79,14 @@ def memberships(user_id: UUID) -> list[Membership]:
     """Where a person works now, oldest first."""
     query = select(Membership).where(Membership.user_id == user_id, Membership.state == "active")
     return list(db.session.scalars(query.order_by(Membership.created_at, Membership.id)))
+
+
+def _place_to_begin(user_id: UUID) -> UUID | None:
+    """The account that the person worked in last, while they still work there; else their first one."""
+    places = [membership.account_id for membership in memberships(user_id)]
+    last = select(UserSession.account_id).where(UserSession.user_id == user_id)
+    found = db.session.scalar(last.order_by(UserSession.last_seen_at.desc(), UserSession.id.desc()).limit(1))
+    return found if found in places else next(iter(places), None)
 
 
 def end(row: UserSession) -> None:

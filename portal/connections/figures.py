@@ -50,7 +50,7 @@ def figures_of(account: Account, user_id: UUID) -> Figures:
         ended_mailboxes=ended_mailboxes,
         sent_30_days=_sent(user_id, 30),
         busiest_day=_busiest_day(user_id, 90),
-        cap=account.send_cap,
+        cap=min(account.send_cap, account.send_cap_workspace),
         shared_contacts=shared_contacts,
         shared_with=shared_with,
     )

@@ -21,6 +21,7 @@ from portal.formatting import full
 from portal.models import Acknowledgement, Connection
 from portal.rules.connecting import ConsumerPolicy, Purpose, may_role_connect
 from portal.rules.reasons import Cause
+from portal.sending.relays import relay_of
 
 blueprint = Blueprint("connections", __name__)
 
@@ -72,6 +73,7 @@ def risks_page(form: SignForm, *, purpose: str = "", problem: str = "") -> str:
         may_connect=may_role_connect(membership.role, membership.account.connect_roles),
         consumer_policy=membership.account.consumer_mailboxes,
         app_name=current_app.extensions["settings"].google_app_name,
+        has_mail_server=relay_of(membership.account_id) is not None,
     )  # fmt: skip
 
 

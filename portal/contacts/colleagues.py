@@ -52,6 +52,11 @@ def colleagues_of(account_id: UUID) -> Colleagues:
     return Colleagues(frozenset(keys | {mailbox_of(key) for key in keys}), frozenset(domains))
 
 
+def is_colleague(contact: Contact) -> bool:
+    """Whether the contact's address reaches a CRM user of its account, in any state and spelling (G-07)."""
+    return colleagues_of(contact.account_id).likeness(contact.email_key) is Likeness.CRM_USER
+
+
 def like_colleagues(account_id: UUID, colleagues: Colleagues) -> ColumnElement[bool]:
     """The contacts whose primary address is, or looks like, a colleague's, as a condition on Contact.
 

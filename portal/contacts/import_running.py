@@ -121,6 +121,7 @@ def _finish(import_id: UUID, account_id: UUID, rows: Sequence[Row]) -> str:
     found.state, found.done, found.finished_at, found.content = "done", found.total, now(), None
     found.created, found.skipped = len(chosen), counts["duplicate"] + left_out
     record(events.CONTACTS_IMPORTED, found, created=found.created, skipped=found.skipped, failed=failed)
+    queues.enqueue("workflows.run", account_id, once=f"workflows-{account_id}")
     return found.state
 
 

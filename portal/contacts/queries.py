@@ -78,6 +78,12 @@ def contact_page(
     )
 
 
+def contacts_found(account_id: UUID, search: str, show: str) -> ColumnElement[bool]:
+    """What the list finds for a search and a filter, as a condition on Contact, for others who choose contacts so."""
+    filters = _filters(like_colleagues(account_id, colleagues_of(account_id)))
+    return and_(Contact.account_id == account_id, *_search(search), filters.get(show, filters["all"]))
+
+
 def _filters(is_like_colleague: ColumnElement[bool]) -> dict[str, ColumnElement[bool]]:
     return {
         "all": and_(True),

@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import select
 
+from portal import queues
 from portal.access.lookup import find
 from portal.audit import events
 from portal.audit.service import record
@@ -47,6 +48,7 @@ def create_contact(
     db.session.add(contact)
     db.session.flush()
     record(events.CONTACT_CREATED, contact, source=source)
+    queues.enqueue("workflows.run", account_id, once=f"workflows-{account_id}")
     return contact
 
 

@@ -12,6 +12,7 @@ from portal.access.lookup import find
 from portal.access.permissions import Permission
 from portal.audit import events
 from portal.audit.service import record
+from portal.campaigns.unsubscribing import unsubscribed_since
 from portal.contacts import queries, service
 from portal.contacts.concerns import ContactRefused
 from portal.contacts.forms import ContactForm
@@ -71,6 +72,7 @@ def _head(contact: Contact) -> dict[str, object]:
         "conversation_count": queries.conversation_count(contact) if may(Permission.READ_CONVERSATIONS) else None,
         "may_read_notes": may(Permission.READ_CONVERSATIONS),  # written by those who treat
         "is_reachable": is_reachable(contact.email_key),
+        "no_campaigns_since": unsubscribed_since(contact.account_id, contact.email_key) if contact.email_key else None,
     }
 
 

@@ -19,19 +19,31 @@ class NotShowable(Exception):
 
 def shown_picture(data: bytes) -> tuple[bytes, str]:
     """The picture written anew and its media type. Raises NotShowable (other format, too many pixels, damaged)."""
+    return _within_bounds(data, ("JPEG", "PNG"))
+
+
+def sent_picture(data: bytes) -> tuple[bytes, str]:
+    """A picture for the text of a mail, written anew as `shown_picture` does, and its media type.
+
+    A GIF leaves as a PNG of its first frame. Raises NotShowable.
+    """
+    return _within_bounds(data, ("JPEG", "PNG", "GIF"))
+
+
+def _within_bounds(data: bytes, formats: tuple[str, ...]) -> tuple[bytes, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _rewrite(data)
+            return _rewrite(data, formats)
     except NotShowable:
         raise
     except Exception as error:  # damaged files end in errors of every kind
         raise NotShowable(type(error).__name__) from error
 
 
-def _rewrite(data: bytes) -> tuple[bytes, str]:
-    with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-        kind = image.format
+def _rewrite(data: bytes, formats: tuple[str, ...]) -> tuple[bytes, str]:
+    with Image.open(BytesIO(data), formats=formats) as image:
+        kind = "PNG" if image.format == "GIF" else image.format
         most = MAX_PIXELS if kind == "JPEG" else MAX_PNG_PIXELS
         if image.width * image.height > most:
             raise NotShowable("too many pixels")

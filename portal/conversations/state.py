@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from portal.conversations import claims
 from portal.database import db
 from portal.models import Connection, Conversation
 
@@ -21,6 +22,8 @@ class SyncState:
     mailbox: str
     ended_cause: str
     ended_at: datetime | None
+    continued_in: str  # the location where it goes on, to somebody who works there; else ""
+    is_routed: bool  # answers to its own address come back (S-01)
     begun_by: str
     begun_at: datetime
     last_checked_at: datetime | None
@@ -38,6 +41,8 @@ def sync_state(conversation: Conversation, viewer_id: UUID) -> SyncState:
         mailbox=connection.mailbox if connection else "",
         ended_cause=conversation.ended_cause,
         ended_at=conversation.ended_at,
+        continued_in=claims.place_for(conversation.continued_in_id, viewer_id) if conversation.continued_in_id else "",
+        is_routed=conversation.reply_token is not None,
         begun_by=_begun_by(conversation, "you" if is_mine else conversation.user.name),
         begun_at=conversation.created_at,
         last_checked_at=connection.last_success_at if connection else None,
@@ -54,5 +59,5 @@ def _status(conversation: Conversation, connection: Connection | None) -> str:
     if conversation.state == "ended":
         return "ended"
     if connection is None or not connection.is_live:
-        return "not_connected"
+        return "not_connected" if conversation.reply_token is None else "routed"
     return STATUSES.get(connection.state, "needs_attention")

@@ -58,6 +58,7 @@ class FileView:
     is_stored: bool
     is_picture: bool
     is_unscanned: bool
+    is_inline: bool  # it stands in the formatted text
     reason: str
 
 
@@ -82,6 +83,7 @@ class MessageView:
     has_html: bool
     has_remote: bool
     is_automatic: bool
+    is_by_provider: bool  # it left through the account's own mail server
     is_repaired: bool
     is_open: bool
     files: list[FileView]
@@ -221,6 +223,7 @@ class _Maker:
             has_html=bool(html),
             has_remote=has_remote_content(html),
             is_automatic=row.is_automatic,
+            is_by_provider=row.origin == "crm" and row.connection_id is None,
             is_repaired=bool(row.defects),
             is_open=is_open or row.state in ("failed", "unknown"),
             files=[file_view(file) for file in files],
@@ -267,5 +270,6 @@ def file_view(row: Attachment) -> FileView:
         is_stored=row.state == "stored",
         is_picture=row.state == "stored" and row.content_type in PICTURES,
         is_unscanned=row.scan == "unknown",
+        is_inline=bool(row.content_id) and row.content_type.startswith("image/"),
         reason=FileReason(row.reason).sentence if known else "",
     )

@@ -75,8 +75,8 @@ def show_mail_html(message_id: UUID) -> ResponseReturnValue:
     theme = g.user_session.user.theme
     response: Response = make_response(render_template("conversations/mail.html", html=clean, theme=theme))
     response.headers["Content-Security-Policy"] = (
-        f"sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'nonce-{g.csp_nonce}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+        "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data:; "
+        f"style-src 'nonce-{g.csp_nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
     return response

@@ -1,4 +1,4 @@
-"""`flask demo seed` and `flask demo people`: the demo practice. Both refuse production."""
+"""`flask demo seed`, `people` and `contacts`: the demo practice. All refuse production."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from portal.access.permissions import ROLE_LABELS
-from portal.database import db
+from portal.database import db, transaction
+from portal.demo import crowd
 from portal.demo import seed as making
 from portal.demo.people import PASSWORD, PEOPLE, Person
 from portal.models import Connection
@@ -44,6 +45,20 @@ def list_people(as_json: bool) -> None:
     for row in rows:
         mailbox = f"{row['mailbox']} ({_state(row)})" if row["mailbox"] else "no mailbox"
         click.echo(f"{ROLE_LABELS[str(row['role'])]:<20} {row['sign_in']:<32} {row['password']}   {mailbox}")
+
+
+@group.command("contacts")
+@click.option("--account", required=True, help="The account's short name, such as uptown.")
+@click.argument("count", type=click.IntRange(1, 100_000))
+def make_contacts(account: str, count: int) -> None:
+    """Invented contacts 1 to COUNT, for campaigns of a real size; those that are there already stay as they are."""
+    refuse_production()
+    try:
+        with transaction():
+            made = crowd.make_contacts(account, count)
+    except LookupError:
+        raise click.ClickException(f"There is no account {account}. Nothing was changed.") from None
+    click.echo(f"{made:,} contacts were made; {count - made:,} were there already.")
 
 
 def _state(row: dict[str, object]) -> str:

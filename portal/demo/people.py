@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PASSWORD = "demo-practice-2026"  # noqa: S105  the demo's, printed by `./dev run`; the commands refuse production
+RELAY_FROM = "hello@lumen.example"  # as whom mail leaves through the demo's mail server
 MAILBOX_PASSWORD = "demo-password"  # noqa: S105  of the stand-in's invented people
 
 

@@ -11,6 +11,8 @@ import httpx2
 from flask import Flask, current_app
 from sqlalchemy import select
 
+from portal.admin import relay_service
+from portal.admin.relay_service import Wanted
 from portal.auth.passwords import hash_password
 from portal.conversations.queries import contacts_by_key
 from portal.database import db, transaction
@@ -23,11 +25,22 @@ from portal.demo.people import (
     PEOPLE,
     PLACES,
     PRIYA,
+    RELAY_FROM,
     Patient,
     Person,
 )
 from portal.demo.walk import Form, consent, find_form
-from portal.models import Account, Connection, Contact, ContactAddress, Conversation, Membership, OutboxMail, User
+from portal.models import (
+    Account,
+    Connection,
+    Contact,
+    ContactAddress,
+    Conversation,
+    MailRelay,
+    Membership,
+    OutboxMail,
+    User,
+)
 from portal.rules.addresses import match_key
 from portal.sending import outbox
 from portal.sync.service import sync_mailbox
@@ -85,11 +98,34 @@ class Visitor:
 
 def seed() -> bool:
     """Make what of the demo practice is not there yet; tells whether anything was. Needs the stand-in running."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    outside = Outside(app.extensions["settings"].gmail_api_base)
     with transaction():
         if db.session.scalar(select(Account.id).where(Account.slug == PLACES[0].slug)) is None:
             _make_people()
+    has_new_relays = _set_up_relays()
+    return _make_mail() or has_new_relays
+
+
+def _set_up_relays() -> bool:
+    """Give each place without a mail server the demo's, if there is one. Raises RuntimeError when it does not answer."""
+    host, _, port = current_app.extensions["settings"].demo_relay.rpartition(":")
+    slugs = [place.slug for place in PLACES] if host else []
+    with transaction():
+        lacking = select(Account).where(Account.slug.in_(slugs), Account.id.not_in(select(MailRelay.account_id)))
+        places = db.session.scalars(lacking).all()
+        for place in places:
+            relay_service.save(place, Wanted(host, int(port), "none", "", "", RELAY_FROM, f"{place.name} {place.location}"))
+        ids = [place.id for place in places]
+    for account_id in ids:
+        if not relay_service.try_out(account_id):
+            raise RuntimeError("the demo's mail server did not pass its test")
+    return bool(ids)
+
+
+def _make_mail() -> bool:
+    """Mailboxes, a connection and the first mails; whether they were not there yet."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    outside = Outside(app.extensions["settings"].gmail_api_base)
+    with transaction():
         if db.session.scalar(select(Connection.id).limit(1)) is not None:
             return False
     _make_mailboxes(outside)

@@ -43,6 +43,9 @@ SCHEDULE = (
     Entry("tick", 15),  # what /readyz looks at
     Entry("poll", 3, "mail.poll_tick", queues.POLL),
     Entry("sending", 15, "sending.sweep", queues.SENDING),
+    Entry("bulk", 15, "bulk.sweep", queues.BULK),
+    Entry("intake", 15, "intake.sweep"),
+    Entry("workflows", 30, "workflows.sweep"),
     Entry("watches", 3600, "mail.renew_watches"),
     Entry("revocations", 300, "mail.retry_revocations"),
     Entry("imports", 60, "contacts.sweep_imports"),

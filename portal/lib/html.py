@@ -7,9 +7,10 @@ still shown only in a sandboxed frame with a policy of its own (WEB-4, WEB-5).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Mapping
 from html import escape, unescape
 from html.parser import HTMLParser
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import nh3
 
@@ -21,6 +22,7 @@ MAX_GAPS = 5_000  # between attributes of one tag (or words of one text, which n
 MAX_TEXT = 1_000_000  # characters of the text made of a document
 MAX_LINE = 10_000  # characters; a longer line is broken
 MAX_LABEL = 5_000  # characters of a link's text that are looked at
+MAX_OUTGOING = 300_000  # characters of what a person writes
 TAGS = {
     "a", "abbr", "b", "blockquote", "br", "caption", "center", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2",
     "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "li", "ol", "p", "pre", "q", "s", "small", "span", "strike", "strong",
@@ -37,6 +39,12 @@ DROPPED_WITH_CONTENT = {
     "script", "style", "title", "template", "noscript", "iframe", "object", "svg", "math", "select", "textarea",
 }  # fmt: skip
 SCHEMES = {"http", "https", "mailto", "tel"}
+WITH_PICTURES = ATTRIBUTES | {"img": {"alt", "src"}}
+LINK = re.compile(r"(?:https?://|mailto:|tel:)", re.IGNORECASE)
+CID = re.compile(r"cid:([\w!#$%'*+./=?^`{|}~@-]{1,300})", re.ASCII)  # RFC 2392
+PICTURE = re.compile(r"<img\b[^>]*>")  # in cleaned HTML, where no attribute holds a bare ">"
+SOURCE = re.compile(r' src="(cid:[^"]*)"')
+FORMATTED = re.compile(r"<(?!/|(?:p|div|br|span)[\s>])")
 BLOCKS = frozenset(
     "address article blockquote center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre"
     " section table tr ul".split()
@@ -48,22 +56,80 @@ NESTING = re.compile(
 GAPS = " \t\n\r\f/\"'"
 TAG = re.compile(r"<[^<>]*>")
 REMOTE = re.compile(
-    r"<img\b|\bsrcset\s*=|\bbackground\s*=|url\s*\(|<(?:link|video|audio|iframe|embed|object)\b",
+    r"<img\b(?![^>]{0,300}\bsrc\s*=\s*[\"']?cid:)|\bsrcset\s*=|\bbackground\s*=|url\s*\(|<(?:link|video|audio|iframe|embed|object)\b",
     re.IGNORECASE,
 )
 
 
-def clean_html(html: str) -> str:
+def clean_html(html: str, pictures: Collection[str] = ()) -> str:
     """Mail HTML reduced to the allow-list; images become their alternative text, links name the host they lead to.
 
-    Empty when the document is larger or deeper than anyone writes: the caller shows the text then.
+    Of the images only those named by a content id in `pictures` stay, as `src="cid:…"`, for `place_pictures`. Empty when
+    the document is larger or deeper than anyone writes: the caller shows the text then.
     """
     if _is_excessive(html):
         return ""
-    rewriter = _Rewriter()
-    rewriter.feed(_allowed(html))
+    kept, rewriter = _kept_cids if pictures else None, _Rewriter(frozenset(pictures))
+    rewriter.feed(_allowed(html, keep=kept))
     rewriter.close()
-    return _allowed("".join(rewriter.parts))
+    return _allowed("".join(rewriter.parts), keep=kept)
+
+
+def clean_outgoing(html: str) -> str:
+    """What a person wrote, fit to leave as mail: text, lists, quotes, tables, links with a scheme, pictures by content id.
+
+    Empty when it is larger or deeper than anyone writes (300,000 characters): the caller refuses it then.
+    """
+    if len(html) > MAX_OUTGOING or _is_excessive(html):
+        return ""
+    clean = nh3.clean(
+        html.replace("\0", ""),
+        tags=TAGS,
+        attributes=WITH_PICTURES,
+        attribute_filter=_written_attribute,
+        clean_content_tags=DROPPED_WITH_CONTENT,
+        url_schemes=SCHEMES | {"cid"},
+        link_rel=None,
+        strip_comments=True,
+    )
+    return PICTURE.sub(lambda found: found[0] if SOURCE.search(found[0]) else "", clean)
+
+
+def is_formatted(html: str) -> bool:
+    """Whether cleaned HTML says more than lines of text do."""
+    return FORMATTED.search(html) is not None
+
+
+def picture_ids(html: str) -> tuple[str, ...]:
+    """The content ids of the pictures in cleaned HTML, each once, in their order."""
+    found = (SOURCE.search(tag) for tag in PICTURE.findall(html))
+    return tuple(dict.fromkeys(_cid(unescape(source[1])) for source in found if source))
+
+
+def place_pictures(html: str, addresses: Mapping[str, str]) -> str:
+    """Cleaned HTML with the address of each picture in the place of its content id; a picture without one is left out."""
+
+    def placed(found: re.Match[str]) -> str:
+        source = SOURCE.search(found[0])
+        address = addresses.get(_cid(unescape(source[1]))) if source else None
+        return found[0].replace(source[0], f' src="{escape(address)}"') if source and address else ""
+
+    return PICTURE.sub(placed, html)
+
+
+def _cid(source: str) -> str:
+    found = CID.fullmatch(source)
+    return unquote(found[1]) if found else ""
+
+
+def _kept_cids(tag: str, name: str, value: str) -> str | None:
+    """Of a received mail's images, the sources inside the mail."""
+    return None if name == "src" and not _cid(value) else value
+
+
+def _written_attribute(tag: str, name: str, value: str) -> str | None:
+    """Of what was written, pictures inside the mail and links that say their scheme."""
+    return None if name == "href" and not LINK.match(value) else _kept_cids(tag, name, value)
 
 
 def _is_excessive(html: str) -> bool:
@@ -76,13 +142,19 @@ def _is_excessive(html: str) -> bool:
     )
 
 
-def _allowed(html: str, more_tags: frozenset[str] = frozenset()) -> str:
+def _allowed(
+    html: str,
+    more_tags: frozenset[str] = frozenset(),
+    keep: Callable[[str, str, str], str | None] | None = None,
+) -> str:
+    """The allow-list; with `keep`, sources of images that it keeps too."""
     return nh3.clean(
         html.replace("\0", ""),
         tags=TAGS | more_tags,
-        attributes=ATTRIBUTES,
+        attributes=WITH_PICTURES if keep else ATTRIBUTES,
+        attribute_filter=keep,
         clean_content_tags=DROPPED_WITH_CONTENT,
-        url_schemes=SCHEMES,
+        url_schemes=SCHEMES | {"cid"} if keep else SCHEMES,
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
         strip_comments=True,
@@ -94,12 +166,15 @@ def has_remote_content(html: str) -> bool:
     return REMOTE.search(html[:MAX_HTML]) is not None
 
 
-def text_of(html: str) -> str:
-    """The readable text of an HTML mail: a line per block, `> ` before quoted lines, a link's address behind its text."""
+def text_of(html: str, *, own: bool = False) -> str:
+    """The readable text of an HTML mail: a line per block, `> ` before quoted lines, a link's address behind its text.
+
+    `own` is for what `clean_outgoing` gave: the words of its pictures stand in the text.
+    """
     if _is_excessive(html):
         return " ".join(unescape(TAG.sub(" ", html[:MAX_HTML])).split())
-    reader = _Reader()
-    reader.feed(_allowed(html, BLOCKS))  # well-formed then, which the reader needs to be quick
+    reader = _Reader(names_pictures=own)
+    reader.feed(_allowed(html, BLOCKS, _kept_cids if own else None))  # well-formed then, which the reader needs to be quick
     reader.close()
     return reader.text()[:MAX_TEXT]
 
@@ -114,15 +189,16 @@ def snippet(text: str, length: int = 140) -> str:
 class _Rewriter(HTMLParser):
     """Passes cleaned HTML through, with the host behind each link and the words of each image in its place."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: frozenset[str]) -> None:
         super().__init__(convert_charrefs=False)
+        self.pictures = pictures
         self.parts: list[str] = []
         self.href = ""
         self.linked = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        if tag == "img":
+        if tag == "img" and _cid(values.get("src") or "") not in self.pictures:
             if words := (values.get("alt") or "").strip():
                 self.handle_data(f"[{escape(words)}]")
             return
@@ -165,8 +241,9 @@ def host_of(href: str) -> str:
 class _Reader(HTMLParser):
     """Collects the text of a document in lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, names_pictures: bool) -> None:
         super().__init__(convert_charrefs=True)
+        self.names_pictures = names_pictures
         self.lines: list[str] = []
         self.line = ""
         self.quoted = 0
@@ -186,6 +263,8 @@ class _Reader(HTMLParser):
             self.line += "  "
         elif tag == "a":
             self.href, self.link_text = dict(attrs).get("href") or "", ""
+        elif tag == "img" and self.names_pictures:
+            self.handle_data(f"[{dict(attrs).get('alt') or 'picture'}]")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in BLOCKS:

@@ -29,6 +29,7 @@ class Campaign(AccountRow):
     connection_id: Mapped[UUID | None] = mapped_column(ForeignKey("connection.id"))  # whose address stands in From
     audience: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # {"by": "filter"|"list", …}
     state: Mapped[str] = mapped_column(String(10), default="draft")  # draft, preparing, running, paused, done, stopped
+    paused_because: Mapped[str] = mapped_column(String(20), default="")  # person, membership, sender (it paused itself)
     total: Mapped[int] = mapped_column(default=0)  # deliveries made at the start
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -56,7 +56,7 @@ class ThreadClaim(AccountRow):
     """A mailbox's thread goes on in this account alone, since its user replied from here first (X-02)."""
 
     __tablename__ = "thread_claim"
-    __table_args__ = (UniqueConstraint("mailbox_key", "provider_thread_id"),)
+    __table_args__ = (UniqueConstraint("user_id", "mailbox_key", "provider_thread_id"),)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"))
     mailbox_key: Mapped[str] = mapped_column(ADDRESS)

@@ -36,9 +36,10 @@ class OutboxMail(AccountRow):
     attempts: Mapped[int] = mapped_column(default=0)
     next_try_at: Mapped[datetime]
     waits_for: Mapped[str] = mapped_column(String(10), default="")  # "", reset (of the cap), time (a person's choice)
-    send_at: Mapped[datetime | None]  # not before; set where it waits for a time
+    send_at: Mapped[datetime | None]  # waits for a time: not before; waits for the reset: in line since
     sending_since: Mapped[datetime | None]
     handed_at: Mapped[datetime | None]  # by a relay: just before the end of its data; from then on it may have left
+    may_have_left: Mapped[bool] = mapped_column(default=False)  # an earlier try was uncertain: its answer may still come
     bounce_token: Mapped[str | None] = mapped_column(String(40))  # of its address for delivery reports
     sent_at: Mapped[datetime | None]
 

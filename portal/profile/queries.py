@@ -8,15 +8,17 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from portal.access.permissions import ROLE_PERMISSIONS, Permission
 from portal.connections import acknowledgements
 from portal.connections.queries import live_connection
 from portal.database import db
-from portal.models import Acknowledgement, Connection, Membership, SyncGap
+from portal.models import Acknowledgement, Connection, Membership, SyncGap, User
 from portal.rules.acknowledgement import Standing
 from portal.rules.connecting import may_role_connect
 from portal.rules.reasons import Cause
 from portal.rules.sending import Cap
-from portal.sending.queries import cap_of
+from portal.sending.caps import cap_of
+from portal.sending.relays import relay_of
 from portal.sync.queries import DecisionView, decision_counts, last_decisions
 
 LAST_DECISIONS = 10
@@ -46,6 +48,28 @@ class EmailSync:
     def decided(self) -> int:
         """How many mails have a decision; equal to those seen, or something is wrong (N-09)."""
         return sum((self.counts or {}).values())
+
+
+@dataclass(frozen=True)
+class StandardEmail:
+    """Mail through the location's own mail server: whether it works, what holds it up, and else who can set it up."""
+
+    is_on: bool
+    trouble: str = ""
+    can_set_up: tuple[str, ...] = ()
+
+
+def standard_email(account_id: UUID) -> StandardEmail:
+    """The way that needs no mailbox of one's own (S-01)."""
+    relay = relay_of(account_id)
+    if relay is not None:
+        return StandardEmail(is_on=True, trouble=relay.trouble)
+    roles = [role for role, permissions in ROLE_PERMISSIONS.items() if Permission.WRITE_POLICY in permissions]
+    query = select(User.name).join(Membership, Membership.user_id == User.id).where(
+        Membership.account_id == account_id, Membership.role.in_(roles), Membership.state == "active",
+        User.deactivated_at.is_(None),
+    )  # fmt: skip
+    return StandardEmail(is_on=False, can_set_up=tuple(db.session.scalars(query.order_by(User.name).limit(3))))
 
 
 def email_sync(membership: Membership, *, show: str = "") -> EmailSync:

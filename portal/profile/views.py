@@ -54,7 +54,8 @@ def show_email() -> ResponseReturnValue:
     """The three ways in which mail reaches the CRM, and the state of two-way sync (P-01, P-02)."""
     show = request.args.get("show", "")
     sync = queries.email_sync(g.membership, show=show if show in set(Outcome) else "")
-    return render_template("profile/email.html", sync=sync, show=show)
+    standard = queries.standard_email(g.membership.account_id)
+    return render_template("profile/email.html", sync=sync, standard=standard, show=show)
 
 
 @blueprint.post("/profile/email/check")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LOCAL = re.compile(r"^(?:[^\x00-\x20\x7f\"(),:;<>@\[\\\]\s]{1,64}|\"[^\x00-\x1f\x7f\"\\]{1,62}\")$")
-LABEL = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+LOCAL = re.compile(r"^(?:[^\x00-\x20\x7f\"(),:;<>@\[\\\]\s]{1,64}|\"[^\x00-\x1f\x7f\"\\]{1,62}\")\Z")
+LABEL = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 GOOGLE_DOMAINS = frozenset({"gmail.com", "googlemail.com"})
 CONSUMER_DOMAINS = GOOGLE_DOMAINS | {

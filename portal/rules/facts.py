@@ -44,6 +44,7 @@ class MailFacts:
     is_list: bool = False
     is_receipt: bool = False
     is_bounce: bool = False
+    is_cap_report: bool = False  # a bounce that says: the mailbox has sent as much as its provider allows (G-14)
 
     @property
     def recipients(self) -> tuple[Address, ...]:
@@ -82,3 +83,4 @@ class CrmFacts:
     alternates: frozenset[str] = frozenset()  # addresses that are only alternates
     candidates: tuple[ConversationFact, ...] = ()  # by provider thread first, then by references from last to first
     sent_message: tuple[UUID, UUID, UUID] | None = None  # (message, conversation, contact) of the CRM's own mail
+    is_claimed_elsewhere: bool = False  # the mail's thread goes on in another account that has this mailbox

@@ -138,6 +138,7 @@ class FileReason(StrEnum):
     """Why a file of a logged mail is not in the CRM, or may not be opened."""
 
     TOO_LARGE = "too_large"
+    TOO_LARGE_ANSWER = "too_large_answer"
     DISGUISED = "disguised"
     DANGEROUS = "dangerous"
     NOT_FETCHED = "not_fetched"
@@ -151,6 +152,7 @@ class FileReason(StrEnum):
 
 FILE_SENTENCES: dict[FileReason, str] = {
     FileReason.TOO_LARGE: "Sync takes up to 25 MB of files per mail. Your mailbox still has it.",
+    FileReason.TOO_LARGE_ANSWER: "An answer takes up to 25 MB of files. Ask for this one in another way.",
     FileReason.DISGUISED: "Its content is not what its name says. It is kept out of reach.",
     FileReason.DANGEROUS: "This kind of file can run a program. It is kept out of reach.",
     FileReason.NOT_FETCHED: "The mail provider did not hand it over. Your mailbox still has it.",

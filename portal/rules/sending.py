@@ -14,6 +14,7 @@ WINDOW = timedelta(hours=24)
 WARN_PER_CENT = 80
 KEPT_LAST_IDS = 20  # of a long References chain: the first and these
 MAX_FILE_BYTES = 25 * 1024 * 1024  # all files of one mail together (G-13)
+MAX_MIME_BYTES = 36_700_160  # of a whole mail as providers take it, 35 MiB: 25 MiB in base64, and its text
 WIRE_ID = re.compile(r"<[^<>\s]+>")
 REPLY_MARK = re.compile(r"^\s*re(?:\[\d+\])?\s*:", re.IGNORECASE)
 FORWARD_MARK = re.compile(r"^\s*(?:fwd?|fw)\s*:", re.IGNORECASE)
@@ -23,53 +24,94 @@ class Path(StrEnum):
     """The way an individual mail takes, or why none is open to it (S-01)."""
 
     MAILBOX = "mailbox"
+    PROVIDER = "provider"  # the account's own mail server
     NO_MAILBOX = "no_mailbox"
     PAUSED = "paused"
     NEEDS_ATTENTION = "needs_attention"
 
     @property
     def is_open(self) -> bool:
-        return self is Path.MAILBOX
+        return self in (Path.MAILBOX, Path.PROVIDER)
 
 
-def decide_path(connection_state: str | None) -> Path:
-    """The way for a person whose connection is in this state; None: nothing is connected (S-01)."""
-    return {
+def decide_path(connection_state: str | None, has_provider: bool = False) -> Path:
+    """The way for a person whose connection is in this state (None: nothing is connected) in an account with or without
+    a provider of its own (S-01): the mailbox where it works, else the provider, else none, with the reason.
+
+    The cap of a mailbox opens no other way: at the cap the mail fails, clearly (G-14).
+    """
+    path = {
         "connected": Path.MAILBOX,
         "paused": Path.PAUSED,
         "needs_attention": Path.NEEDS_ATTENTION,
     }.get(connection_state or "", Path.NO_MAILBOX)
+    return Path.PROVIDER if has_provider and path is not Path.MAILBOX else path
+
+
+def cap_setting(provider: str, *, is_consumer: bool) -> str:
+    """Which rule of the account limits a mailbox: the name of its setting, by the kind of connection (G-14)."""
+    if provider == "microsoft":
+        return "send_cap_microsoft"
+    return "send_cap" if is_consumer else "send_cap_workspace"
 
 
 @dataclass(frozen=True)
 class Cap:
-    """Use of a mailbox in the rolling 24 hours. `next_free_at` is set when nothing is left."""
+    """Use of a mailbox in the rolling 24 hours. `next_free_at` is set while no mail can leave.
+
+    `waiting` mails stand in line for a place; `closed_until`: the provider itself takes none before.
+    """
 
     used: int
     limit: int
     next_free_at: datetime | None = None
+    waiting: int = 0
+    closed_until: datetime | None = None
 
     @property
     def left(self) -> int:
-        return max(0, self.limit - self.used)
+        return 0 if self.closed_until else max(0, self.limit - self.used)
 
     @property
     def is_reached(self) -> bool:
-        return self.used >= self.limit
+        return self.used >= self.limit or self.closed_until is not None
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether one more mail has no place now, or would overtake those in line."""
+        return self.is_reached or self.waiting > 0
 
     @property
     def is_near(self) -> bool:
         return self.used * 100 >= self.limit * WARN_PER_CENT
 
 
-def measure_cap(sent_at: Sequence[datetime], limit: int, now: datetime) -> Cap:
+def measure_cap(
+    sent_at: Sequence[datetime], limit: int, now: datetime, *, waiting: int = 0, closed_until: datetime | None = None
+) -> Cap:
     """Count what left in the last 24 hours; at the cap, tell when the next place frees up (G-14)."""
-    counted = sorted(moment for moment in sent_at if moment > now - WINDOW)
+    used = sum(1 for moment in sent_at if moment > now - WINDOW)
+    closed_until = closed_until if closed_until and closed_until > now else None
+    free_at = place_free_at(sent_at, limit, now, waiting, closed_until)
+    return Cap(used, max(0, limit), free_at if free_at > now else None, waiting, closed_until)
+
+
+def place_free_at(
+    sent_at: Sequence[datetime], limit: int, now: datetime, ahead: int = 0, closed_until: datetime | None = None
+) -> datetime:
+    """When a mail with `ahead` others before it in line gets its place: 24 hours after one that left, counting those
+    before it as they leave themselves; `now` when it has one (G-14)."""
     if limit <= 0:
-        return Cap(len(counted), 0, now + WINDOW)
-    if len(counted) < limit:
-        return Cap(len(counted), limit)
-    return Cap(len(counted), limit, counted[len(counted) - limit] + WINDOW)
+        return now + WINDOW
+    floor = max(now, closed_until or now)
+    taken = sorted(moment for moment in sent_at if moment > now - WINDOW)
+    first = len(taken) - limit
+    free_at = floor
+    for number in range(ahead + 1):
+        older = first + number
+        free_at = max(floor, taken[older] + WINDOW) if older >= 0 else floor
+        taken.append(free_at)
+    return free_at
 
 
 def reply_references(parent_id: str, parent_references: str) -> str:

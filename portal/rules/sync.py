@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,12 +33,21 @@ class Decision:
 
 def decide(mail: MailFacts, crm: CrmFacts) -> Decision:
     """Judge one mail of a Gmail mailbox. Pure; every mail gets exactly one reason."""
-    return (
+    verdict = (
         _by_place(mail, crm)
         or _own_copy(crm)
         or _by_kind(mail, crm)
         or (_outbound(mail, crm) if mail.direction == Direction.OUTBOUND else _inbound(mail, crm))
     )
+    return Decision(Reason.CONTINUED_ELSEWHERE) if crm.is_claimed_elsewhere and _might_go_on(verdict) else verdict
+
+
+def _might_go_on(verdict: Decision) -> bool:
+    """Whether a conversation would grow or begin here by this mail or its answer. Mail that never comes in keeps its own
+    reason, which tells nothing of other accounts (X-02, TEN-6); so does our own mail, which was written here."""
+    if verdict.reason is Reason.SENT_FROM_CRM:
+        return False
+    return verdict.outcome is Outcome.LOGGED or verdict.reason is Reason.STARTED_IN_MAILBOX
 
 
 def _by_place(mail: MailFacts, crm: CrmFacts) -> Decision | None:
@@ -187,15 +197,17 @@ def _ended(found: ConversationFact) -> Decision:
 
 
 def _log(reason: Reason, mail: MailFacts, crm: CrmFacts, contact_id: UUID, conversation_id: UUID | None = None) -> Decision:
-    return Decision(reason, contact_id, conversation_id, mentions=_mentions(mail, crm, contact_id))
+    return Decision(reason, contact_id, conversation_id, mentions=mentions_of(mail, crm.contacts, contact_id))
 
 
-def _mentions(mail: MailFacts, crm: CrmFacts, filed_under: UUID) -> tuple[tuple[UUID, str], ...]:
+def mentions_of(
+    mail: MailFacts, contacts: Mapping[str, ContactFact], filed_under: UUID
+) -> tuple[tuple[UUID, str], ...]:
     """Contacts in CC and BCC, whose records show that fact (G-11). Nobody is ever created from there."""
     found: dict[tuple[UUID, str], None] = {}
     for name, people in (("cc", mail.cc), ("bcc", mail.bcc)):
         for person in people:
-            contact: ContactFact | None = crm.contacts.get(person.key)
+            contact: ContactFact | None = contacts.get(person.key)
             if contact is not None and contact.id != filed_under:
                 found[(contact.id, name)] = None
     return tuple(found)

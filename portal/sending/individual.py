@@ -6,7 +6,8 @@ MIME. The outbox (`outbox.py`) only moves states, so a crash at any point loses 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -16,19 +17,24 @@ from portal import queues
 from portal.audit import events
 from portal.audit.service import record
 from portal.connections.queries import live_connection
-from portal.contacts.colleagues import Likeness, colleagues_of
-from portal.conversations.service import readable
+from portal.contacts.colleagues import is_colleague
+from portal.conversations import claims
 from portal.database import db
 from portal.lib.clock import now
-from portal.models import Connection, Contact, Message, MessageBody, OutboxMail, User
+from portal.models import Connection, Membership, Message, OutboxMail, User
+from portal.notices.service import withdraw
 from portal.rules.addresses import match_key
 from portal.rules.sending import MAX_FILE_BYTES, Path, decide_path, is_reachable
-from portal.sending import drafts, queries
+from portal.sending import drafts, relays, waiting
+from portal.sending.caps import cap_of
 from portal.sending.letters import NewMail, SendRefused, without_repeats
+from portal.sending.outcomes import WAITED_IN_VAIN, WORDS
 from portal.sending.recording import write_mail
+from portal.sending.senders import Sender, by_mailbox, by_relay
 
 REFUSALS = {
-    Path.NO_MAILBOX: "You have no connected mailbox. Connect one on My Profile, then send it.",
+    Path.NO_MAILBOX: "You have no connected mailbox, and the practice has no mail server. Connect one on My Profile, "
+    "then send it.",
     Path.PAUSED: "Your mailbox is paused. My Profile says why.",
     Path.NEEDS_ATTENTION: "Your mailbox needs attention. Reconnect it on My Profile, then send it.",
 }
@@ -50,20 +56,30 @@ def prepare(user: User, mail: NewMail) -> Handed:
     Runs in the request's transaction; the job is enqueued after its commit. Raises SendRefused (no mailbox, cap
     reached, too large, colleague, conversation ended, store full) with nothing changed.
     """
-    connection = _lock_mailbox(mail.contact.account_id, user.id)
+    connection = _lock_mailbox(mail.contact.account_id, user.id, claims.mailboxes_of(mail.conversation, user))
     if earlier := _earlier(user, mail.token):
         return Handed(earlier, is_repeat=True)
+    refuse_continued(claims.continued(mail.conversation, user))
     refuse_unsendable(mail)
-    connection = _open_mailbox(connection)
+    sender, mail = _choose_sender(connection, user, mail)
     with db.session.begin_nested():  # refused half-way, it leaves no row behind
-        outbox = write_mail(user, without_repeats(mail), connection)
-    hand_over(outbox)
+        if mail.kind == "reply" and mail.conversation is not None:
+            refuse_continued(claims.claim_threads(mail.conversation, user))  # X-02
+        outbox = write_mail(user, without_repeats(mail), sender)
+    if not outbox.waits_for:
+        hand_over(outbox)
     return Handed(outbox)
 
 
 def hand_over(outbox: OutboxMail) -> None:
     """Enqueue a mail's delivery after the commit."""
     queues.enqueue("sending.send_mail", outbox.id, on=queues.SENDING, once=f"send-{outbox.id}")
+
+
+def refuse_continued(words: str) -> None:
+    """Refuse where another account was first to answer and `words` say so (X-02)."""
+    if words:
+        raise SendRefused(words, cause=claims.CAUSE)
 
 
 def refuse_unsendable(mail: NewMail) -> None:
@@ -75,23 +91,36 @@ def refuse_unsendable(mail: NewMail) -> None:
         raise SendRefused(COLLEAGUE.format(name=name), cause="crm_user")
     if mail.conversation is not None and mail.conversation.state != "open":
         raise SendRefused("This conversation has ended. Write a new mail instead.", cause="conversation_ended")
-    if sum(len(file.data) for file in mail.files) > MAX_FILE_BYTES:  # G-13
-        raise SendRefused("The files are over 25 MB together. Take one out and send again.", cause="too_large")
+    refuse_too_large(mail)
 
 
-def is_colleague(contact: Contact) -> bool:
-    """Whether the contact's address reaches a CRM user of its account, in any state and spelling (G-07)."""
-    return colleagues_of(contact.account_id).likeness(contact.email_key) is Likeness.CRM_USER
+def refuse_too_large(mail: NewMail) -> None:
+    """Refuse files and pictures over 25 MB together, and name the largest (G-13)."""
+    if sum(len(part.data) for part in mail.parts) > MAX_FILE_BYTES:
+        largest = max(mail.parts, key=lambda part: len(part.data)).name
+        raise SendRefused(
+            f"The files are over 25 MB together; the largest is {largest}. Take it out and send again.",
+            cause="too_large",
+        )
 
 
-def _lock_mailbox(account_id: UUID, user_id: UUID) -> Connection | None:
-    """The person's connection; every connection of its mailbox is locked, so that a cap counts one send at a time."""
+def _lock_mailbox(account_id: UUID, user_id: UUID, also: Collection[str] = ()) -> Connection | None:
+    """The person's connection; every connection of its mailbox is locked, so that a cap counts one send at a time.
+
+    `also` are mailboxes whose threads are about to be claimed: locked in one go, lest two replies wait for each other.
+    """
+    _one_press_at_a_time(account_id, user_id)
     connection = live_connection(account_id, user_id)
+    claims.lock_mailboxes({*also, connection.mailbox_key} if connection is not None else set(also))
     if connection is not None:
-        query = select(Connection.id).where(Connection.mailbox_key == connection.mailbox_key)
-        db.session.execute(query.order_by(Connection.id).with_for_update())
         db.session.refresh(connection)
     return connection if connection is not None and connection.is_live else None
+
+
+def _one_press_at_a_time(account_id: UUID, user_id: UUID) -> None:
+    """Also a person without a mailbox presses a form once only."""
+    query = select(Membership.id).where(Membership.account_id == account_id, Membership.user_id == user_id)
+    db.session.execute(query.with_for_update())
 
 
 def _earlier(user: User, token: str) -> OutboxMail | None:
@@ -100,19 +129,40 @@ def _earlier(user: User, token: str) -> OutboxMail | None:
     )
 
 
-def _open_mailbox(connection: Connection | None) -> Connection:
-    """The connection, where its path is open and its cap is not reached (S-01, G-14). Raises SendRefused."""
-    path = decide_path(connection.state if connection else None)
-    if connection is None or not path.is_open:
-        raise SendRefused(REFUSALS[path], cause=path.value)
-    cap = queries.cap_of(connection)
-    if cap.is_reached:
-        raise SendRefused(
-            f"This mailbox has sent {cap.used} of {cap.limit} individual mails in the last 24 hours.",
-            cause="cap_reached",
-            next_free_at=cap.next_free_at,
-        )
-    return connection
+def _choose_sender(connection: Connection | None, user: User, mail: NewMail) -> tuple[Sender, NewMail]:
+    """Through what the mail leaves, and the mail as it then waits or not (S-01, G-14). Raises SendRefused."""
+    relay = relays.relay_of(mail.contact.account_id)
+    path = decide_path(connection.state if connection else None, relay is not None)
+    if path is Path.MAILBOX and connection is not None:
+        return by_mailbox(connection, user), _with_its_wait(connection, mail)
+    if path is Path.PROVIDER and relay is not None:  # no cap concerns it
+        return by_relay(relay, user), replace(mail, waits_for="") if mail.waits_for == "reset" else mail
+    raise SendRefused(REFUSALS[path], cause=path.value)
+
+
+def _with_its_wait(connection: Connection, mail: NewMail) -> NewMail:
+    """A mail that need not wait for the cap leaves at once; one that does so unasked is refused."""
+    if mail.waits_for == "time":
+        return mail
+    if mail.waits_for == "reset" and not cap_of(connection).must_wait:
+        return replace(mail, waits_for="")
+    if not mail.waits_for:
+        refuse_over_cap(connection)
+    return mail
+
+
+def refuse_over_cap(connection: Connection) -> None:
+    """Refuse where the mailbox has no place for one more mail, or others wait for one (G-14). Raises SendRefused."""
+    cap = cap_of(connection)
+    if not cap.must_wait:
+        return
+    if cap.closed_until:
+        words = "Google takes no more mail of this mailbox for now: its own sending limit is reached."
+    elif cap.is_reached:
+        words = f"This mailbox has sent {cap.used} of {cap.limit} individual mails in the last 24 hours."
+    else:
+        words = "Other mails of this mailbox wait for the cap already, and this one would overtake them."
+    raise SendRefused(words, cause="cap_reached", next_free_at=cap.next_free_at)
 
 
 def keep_refused(user: User, account_id: UUID, purpose: str, texts: dict[str, Any], refusal: SendRefused) -> None:
@@ -121,35 +171,66 @@ def keep_refused(user: User, account_id: UUID, purpose: str, texts: dict[str, An
     record(events.MAIL_REFUSED, account_id=account_id, outcome="refused", cause=refusal.cause)
 
 
-def write_again(outbox: OutboxMail) -> None:
-    """Put the text of a mail that came back into the reply box of its conversation, as a draft."""
-    message = db.session.get_one(Message, outbox.message_id)
-    body = db.session.get_one(MessageBody, outbox.message_id)
-    text = readable(body.text, "message_body.text", message.account_id, message.id)
-    people = [row.email for row in message.participants if row.field == "cc"]
-    purpose = drafts.purpose_of("reply", message.conversation_id)
-    drafts.save(outbox.user_id, outbox.account_id, purpose, {"people": people, "text": text})
+def try_again(outbox: OutboxMail, *, when_free: bool = False) -> bool:
+    """Hand a failed mail over once more; false when it is not failed (any more). With `when_free` it waits for the cap.
 
-
-def try_again(outbox: OutboxMail) -> bool:
-    """Hand a failed mail over once more; false when it is not failed (any more).
-
-    Raises SendRefused where the mailbox or the cap forbids it now.
-
-    A mail of which it is not certain that it stayed is looked for at the provider first.
+    Raises SendRefused where the mailbox or the cap forbids it now. A mail of which it is not certain that it stayed is
+    looked for at the provider first.
     """
     connection = _lock_mailbox(outbox.account_id, outbox.user_id)
     db.session.refresh(outbox, attribute_names=["state", "raw"])
     if outbox.state != "failed" or outbox.raw is None or outbox.has_come_back:
         return False
+    refuse_other_way(outbox, connection)
+    outbox.error, outbox.attempts, outbox.next_try_at = "", 0, now()
+    withdraw(WAITED_IN_VAIN, outbox.id)
+    outbox.state = "sending" if outbox.sending_since else "prepared"
+    if outbox.state == "prepared":  # dated as it was, it would stand among the recipient's old mail
+        waiting.begin(outbox)
+    db.session.get_one(Message, outbox.message_id).state = "sending"
+    if connection is not None and outbox.connection_id:
+        if when_free and cap_of(connection).must_wait and outbox.state == "prepared":
+            waiting.join_line(outbox)
+            return True
+        refuse_over_cap(connection)
+        outbox.sent_at = now()
+    hand_over(outbox)
+    return True
+
+
+def send_now(outbox: OutboxMail) -> bool:
+    """Let a mail that waits for its time leave at once; false when it waits for none (any more). Raises SendRefused."""
+    connection = _lock_mailbox(outbox.account_id, outbox.user_id)
+    db.session.refresh(outbox, attribute_names=["state", "raw", "waits_for"])
+    if outbox.state != "prepared" or outbox.waits_for != "time":
+        return False
+    refuse_other_way(outbox, connection)
+    if connection is not None and outbox.connection_id:
+        refuse_over_cap(connection)
+        outbox.sent_at = now()
+    waiting.begin(outbox)
+    hand_over(outbox)
+    return True
+
+
+def refuse_other_way(outbox: OutboxMail, connection: Connection | None) -> None:
+    """Refuse a mail whose own way is closed now, as it was written for that way, or that may not leave any more.
+
+    Raises SendRefused.
+    """
+    if cause := waiting.hindrance(outbox):
+        raise SendRefused(WORDS[cause], cause=cause)
+    if not outbox.connection_id:
+        if relays.relay_of(outbox.account_id) is None:
+            raise SendRefused(
+                "The practice’s mail server was taken out of use. Copy its text into a new mail.", cause="no_provider"
+            )
+        return
     if connection is None or connection.id != outbox.connection_id:
         raise SendRefused(
             "The mailbox it was written for is no longer connected. Copy its text into a new mail.",
             cause="other_mailbox",
         )
-    _open_mailbox(connection)
-    outbox.state = "sending" if outbox.sending_since else "prepared"
-    outbox.error, outbox.attempts, outbox.next_try_at, outbox.sent_at = "", 0, now(), now()
-    db.session.get_one(Message, outbox.message_id).state = "sending"
-    hand_over(outbox)
-    return True
+    path = decide_path(connection.state)
+    if not path.is_open:
+        raise SendRefused(REFUSALS[path], cause=path.value)

@@ -48,6 +48,11 @@ class NewMail:
     waits_for: str = ""  # "", "reset" of the cap, or a "time"
     send_at: datetime | None = None  # where it waits for a time
 
+    @property
+    def parts(self) -> tuple[OutgoingFile | OutgoingPicture, ...]:
+        """Everything beside the text that leaves and is kept, in order."""
+        return self.files + self.pictures
+
 
 def without_repeats(mail: NewMail) -> NewMail:
     """The mail with everybody in one place only: To before CC before BCC."""

@@ -1,8 +1,9 @@
-"""Make the MIME message of an individual mail, by the standard library's SMTP policy, which refuses line breaks."""
+"""Make the MIME message of a mail, by the standard library's SMTP policy, which refuses line breaks."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address as HeaderAddress
@@ -14,27 +15,32 @@ from uuid import UUID
 from portal.rules.addresses import Address, domain_key, domain_of
 from portal.rules.sending import WIRE_ID, one_line
 
-ID_FIELDS = frozenset({"message-id", "in-reply-to", "references"})
+LITERAL_FIELDS = frozenset(
+    {"message-id", "in-reply-to", "references", "content-id", "list-unsubscribe", "list-unsubscribe-post"}
+)
 REF_FIELD = "X-CRM-Ref"  # by it a mail is found again at the provider, which rewrites the Message-ID
 MAX_SHOWN = 70  # characters of a name: the library folds a longer word of one with an empty line, which ends the head
-NEW_FIELD = re.compile(r"\r\n[^ \t]|\r(?!\n)|(?<!\r)\n")
+FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+DOCUMENT = '<!doctype html>\n<html><head><meta charset="utf-8"></head><body>\n{}\n</body></html>\n'
+FROM_FIELD = re.compile(rb"^From: [^\r\n]*(?:\r\n[ \t][^\r\n]*)*", re.MULTILINE)
+NEW_FIELD = re.compile(r"\r\n(?![ \t])|\r(?!\n)|(?<!\r)\n")
 
 
 class MailPolicy(EmailPolicy):
-    """The SMTP policy, folding between message ids only: the stock one breaks long ids into encoded words.
+    """The SMTP policy, folding ids and addresses of pages between them only: the stock one makes encoded words of long ones.
 
     A header that became two on the way to text is refused (ValueError), as later versions of the library do by themselves.
     """
 
     def fold(self, name: str, value: str) -> str:
         """A header as text."""
-        if name.lower() in ID_FIELDS:
+        if name.lower() in LITERAL_FIELDS:
             return f"{name}: " + f"{self.linesep} ".join(str(value).split()) + self.linesep
         return _single(super().fold(name, value))
 
     def fold_binary(self, name: str, value: str) -> bytes:
         """A header as bytes."""
-        if name.lower() in ID_FIELDS:
+        if name.lower() in LITERAL_FIELDS:
             return self.fold(name, value).encode("ascii")
         folded = super().fold_binary(name, value)
         _single(folded.decode("latin-1"))
@@ -71,7 +77,7 @@ class OutgoingPicture:
 
 @dataclass(frozen=True)
 class OutgoingMail:
-    """Everything that stands in an individual mail."""
+    """Everything that stands in a mail."""
 
     sender: Address
     to: tuple[Address, ...]
@@ -91,33 +97,69 @@ class OutgoingMail:
 
 
 def build_mime(mail: OutgoingMail) -> bytes:
-    """The message as bytes with CRLF lines. Raises ValueError on a header with a line break (NET-3)."""
+    """The message as bytes with CRLF lines. Raises ValueError on a header with a line break (NET-3).
+
+    Plain text alone is text/plain; with HTML the two are alternatives, its pictures stand beside the HTML (RFC 2387),
+    files come after both.
+    """
     message = EmailMessage(policy=POLICY)
-    message["From"] = _header_address(mail.sender)
-    message["To"] = [_header_address(person) for person in mail.to]
-    if mail.cc:
-        message["Cc"] = [_header_address(person) for person in mail.cc]
-    if mail.bcc:  # the provider takes it out before delivery
-        message["Bcc"] = [_header_address(person) for person in mail.bcc]
-    if mail.reply_to:
-        message["Reply-To"] = _header_address(mail.reply_to)
-    message["Subject"] = _literal(mail.subject)
-    message["Date"] = format_datetime(mail.written_at)
-    message["Message-ID"] = make_msgid(domain=domain_of(mail.sender.key) or "localhost")
-    if parent := WIRE_ID.findall(mail.parent_id)[:1]:
-        message["In-Reply-To"] = _ascii_ids(parent)
-    if references := _ascii_ids(WIRE_ID.findall(mail.references)):
-        message["References"] = references
-    message[REF_FIELD] = str(mail.crm_ref)
-    for name, value in mail.marks:
+    for name, value in head_fields(mail):
         message[name] = value
     message.set_content(mail.text.replace("\r\n", "\n").rstrip("\n") + "\n")
+    if mail.html:
+        _add_html(message, mail)
     for file in mail.files:
-        kind, _, subtype = file.content_type.partition("/")
-        if kind in ("message", "multipart") or not subtype:
-            kind, subtype = "application", "octet-stream"
+        kind, subtype = _media_type(file.content_type)
         message.add_attachment(file.data, maintype=kind, subtype=subtype, filename=_literal(file.name))
     return message.as_bytes()
+
+
+def head_fields(mail: OutgoingMail) -> Iterator[tuple[str, str | list[HeaderAddress]]]:
+    """The fields of the head in their order, not folded yet. Raises ValueError on an address with a line break (NET-3)."""
+    yield "From", [_header_address(mail.sender)]
+    yield "To", [_header_address(person) for person in mail.to]
+    if mail.cc:
+        yield "Cc", [_header_address(person) for person in mail.cc]
+    if mail.bcc:  # the provider takes it out before delivery
+        yield "Bcc", [_header_address(person) for person in mail.bcc]
+    if mail.reply_to:
+        yield "Reply-To", [_header_address(mail.reply_to)]
+    yield "Subject", _literal(mail.subject)
+    yield "Date", format_datetime(mail.written_at)
+    yield "Message-ID", make_msgid(domain=domain_of(mail.sender.key) or "localhost")
+    if parent := WIRE_ID.findall(mail.parent_id)[:1]:
+        yield "In-Reply-To", _ascii_ids(parent)
+    if references := _ascii_ids(WIRE_ID.findall(mail.references)):
+        yield "References", references
+    yield REF_FIELD, str(mail.crm_ref)
+    for name, value in mail.marks:
+        if not FIELD_NAME.fullmatch(name):
+            raise ValueError("no name of a header field")
+        yield name, value
+
+
+def _add_html(message: EmailMessage, mail: OutgoingMail) -> None:
+    """The HTML after the text, which it says better (RFC 2046 5.1.4), and the pictures that it names."""
+    message.add_alternative(DOCUMENT.format(mail.html.replace("\r\n", "\n")), subtype="html")
+    (*_, page) = message.iter_parts()
+    for picture in mail.pictures:
+        kind, subtype = _media_type(picture.content_type)
+        name, cid = _literal(picture.name), f"<{picture.content_id}>"
+        page.add_related(picture.data, kind, subtype, cid=cid, filename=name, disposition="inline")
+
+
+def _media_type(content_type: str) -> tuple[str, str]:
+    kind, _, subtype = content_type.partition("/")
+    return (kind, subtype) if subtype and kind not in ("message", "multipart") else ("application", "octet-stream")
+
+
+def with_sender(raw: bytes, sender: Address) -> bytes:
+    """A message of `build_mime` with another address in From."""
+    only = EmailMessage(policy=POLICY)
+    only["From"] = _header_address(sender)
+    field = only.as_bytes().rstrip(b"\r\n")
+    head, gap, body = raw.partition(b"\r\n\r\n")
+    return FROM_FIELD.sub(lambda _: field, head, count=1) + gap + body
 
 
 def message_id_of(raw: bytes) -> str:

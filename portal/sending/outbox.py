@@ -16,14 +16,15 @@ from sqlalchemy import select
 from portal import queues
 from portal.connections.mailbox import open_mailbox
 from portal.database import db, transaction
+from portal.faultpoint import crash_point
 from portal.lib.clock import now
 from portal.lib.http import Http
 from portal.models import Connection, OutboxMail
 from portal.providers.base import MailProvider
 from portal.providers.errors import ProviderError, Unanswered
 from portal.providers.types import Sent
-from portal.rules.sending import decide_path, may_send_again
-from portal.sending import queries
+from portal.rules.sending import Path, decide_path, may_send_again
+from portal.sending import queries, relayed
 from portal.sending.outcomes import (
     settle_closed,
     settle_look_failed,
@@ -33,6 +34,7 @@ from portal.sending.outcomes import (
     settle_trouble,
 )
 from portal.sending.sealed import open_raw
+from portal.sending.waiting import hindrance, may_leave
 
 PICK_UP_AFTER = timedelta(seconds=100)  # a worker that vanished is noticed by then
 SEND_WITHIN = timedelta(seconds=240)  # waiting for quota and token included; certain trouble comes after it
@@ -61,6 +63,13 @@ def deliver(outbox_id: UUID) -> str:
     claim = claim_mail(outbox_id)
     if claim is None:
         return ""
+    crash_point("mail-claimed")
+    state = relayed.hand_to_relay(claim) if isinstance(claim, relayed.RelayClaim) else _deliver_by_mailbox(claim)
+    crash_point("mail-settled")
+    return state
+
+
+def _deliver_by_mailbox(claim: Claim) -> str:
     if claim.look_first:
         try:
             found = asyncio.run(_look(claim))
@@ -76,24 +85,36 @@ def deliver(outbox_id: UUID) -> str:
         sent = asyncio.run(_send(claim))
     except ProviderError as error:
         return settle_trouble(claim.outbox_id, error)
+    crash_point("mail-taken")
     return settle_sent(claim.outbox_id, sent)
 
 
-def claim_mail(outbox_id: UUID) -> Claim | None:
-    """Take a mail that is due, or None. A mail whose mailbox is closed to it is settled as failed here."""
+def claim_mail(outbox_id: UUID) -> Claim | relayed.RelayClaim | None:
+    """Take a mail that is due, or None. A mail whose way is closed to it is settled as failed here."""
     with transaction():
         row = db.session.scalar(select(OutboxMail).where(OutboxMail.id == outbox_id).with_for_update())
         if row is None or row.state not in ("prepared", "sending", "unknown") or row.next_try_at > now():
             return None
+        if row.path == Path.PROVIDER.value:
+            return relayed.claim_row(row)
         if settle_met(row):
             return None
         connection = db.session.get(Connection, row.connection_id) if row.connection_id else None
         is_open = connection is not None and connection.is_live and queries.may_still_send(row)
         path = decide_path(connection.state if connection and is_open else None)
         if connection is None or not path.is_open:
-            settle_closed(row, path)
+            settle_closed(row, path.value)
+            return None
+        if row.state == "prepared" and not _may_leave(row, connection):
             return None
         return _claimed(row, connection)
+
+
+def _may_leave(row: OutboxMail, connection: Connection) -> bool:
+    if cause := hindrance(row):
+        settle_closed(row, cause)
+        return False
+    return not row.waits_for or may_leave(row, connection)
 
 
 def _claimed(row: OutboxMail, connection: Connection) -> Claim:

@@ -13,6 +13,7 @@ from portal.connections.service import needs_attention
 from portal.database import db, transaction
 from portal.lib.clock import now
 from portal.models import Connection, ConversationThread, Message, OutboxMail
+from portal.notices.service import notify
 from portal.providers.errors import (
     AuthorizationLost,
     Gone,
@@ -24,11 +25,17 @@ from portal.providers.errors import (
 )
 from portal.providers.types import Sent
 from portal.rules.sending import Path, next_look_at
+from portal.sending.caps import cap_end, note_provider_cap
 
 TRIES = 8  # of a mail that certainly did not leave; then a person decides
 LOOK_AGAIN = timedelta(seconds=15)
+UNDER_WAY = ("sending", "unknown")  # all else was settled meanwhile, by the sync or a person, and stands
 
 WORDS = {
+    Path.PROVIDER.value: "The practice’s mail server was taken out of use before it left.",
+    "conversation_ended": "The conversation ended before it left.",
+    "address_changed": "The contact’s address was changed before it left. Copy its text into a new mail.",
+    "crm_user": "The contact has become a CRM user here. Mail between colleagues is never logged, so it is not sent.",
     Path.NO_MAILBOX.value: "The mailbox was disconnected before it left.",
     Path.PAUSED.value: "The mailbox was paused before it left.",
     Path.NEEDS_ATTENTION.value: "The mailbox needs attention. Reconnect it on My Profile, then try again.",
@@ -37,8 +44,12 @@ WORDS = {
     "refused": "Google refused it.",
     "unreachable": "Google could not be reached for some time. It has not left.",
     "unchecked": "Whether it left could not be checked. Look into the Sent folder of your mailbox first.",
+    "relay_unreachable": "The practice’s mail server did not take it for some time. It has not left.",
     "bounced": "It came back: a delivery report says that it did not arrive. Your mailbox has the report.",
+    "bounced_provider": "It came back: a delivery report says that it did not arrive.",
 }
+WAITED_IN_VAIN = "mail-failed"  # a kind of notice
+CAME_BACK = "It came back. {reason}"
 WAITING = "Google could not be reached, or asked us to wait. It has not left; it is tried again by itself."
 
 
@@ -48,6 +59,7 @@ def settle_sent(outbox_id: UUID, sent: Sent) -> str:
         row = _locked(outbox_id)
         if row is None or row.state == "sent":
             return "sent"
+        _wait_for_sync(row)
         message = _message(row)
         _keep_ids(message, sent)
         _link_thread(message, sent.provider_thread_id)
@@ -57,6 +69,11 @@ def settle_sent(outbox_id: UUID, sent: Sent) -> str:
         row.state, row.sent_at, row.raw, row.error = "sent", now(), None, ""
         record(events.MAIL_SENT, message, path=Path.MAILBOX.value)
     return "sent"
+
+
+def _wait_for_sync(row: OutboxMail) -> None:
+    """A page of the sync holds its connection, then writes the message: whoever writes both takes them in this order."""
+    db.session.execute(select(Connection.id).where(Connection.id == row.connection_id).with_for_update(key_share=True))
 
 
 def _keep_ids(message: Message, sent: Sent) -> None:
@@ -104,7 +121,7 @@ def settle_looked(outbox_id: UUID) -> str:
     """Not listed at the provider, and too early to send anew: look again."""
     with transaction():
         row = _locked(outbox_id)
-        if row is None or row.state == "sent":
+        if row is None or row.state not in UNDER_WAY:
             return row.state if row else ""
         row.next_try_at = now() + LOOK_AGAIN
         _message(row).state = "unknown"
@@ -115,7 +132,7 @@ def settle_look_failed(outbox_id: UUID, error: ProviderError) -> str:
     """The provider could not be asked whether it has the mail: it stays uncertain until it can be."""
     with transaction():
         row = _locked(outbox_id)
-        if row is None or row.state == "sent":
+        if row is None or row.state not in UNDER_WAY:
             return row.state if row else ""
         _report_lost(row, error)
         row.next_try_at = _come_back_at(row, error)
@@ -127,9 +144,11 @@ def settle_trouble(outbox_id: UUID, error: ProviderError) -> str:
     """One trouble, one outcome: only what certainly did not leave may wait or fail; else it is unknown."""
     with transaction():
         row = _locked(outbox_id)
-        if row is None or row.state == "sent":
+        if row is None or row.state not in UNDER_WAY:
             return row.state if row else ""
         _report_lost(row, error)
+        if isinstance(error, SendCapReached):
+            note_provider_cap(row.mailbox_key, cap_end(error))
         if isinstance(error, Unanswered):
             row.state, row.sending_since = "unknown", now()  # the moment of the lost answer
             row.next_try_at = now() + LOOK_AGAIN
@@ -166,28 +185,41 @@ def _final_cause(row: OutboxMail, error: ProviderError) -> str:
     return "" if row.attempts < TRIES else "unreachable"
 
 
-def settle_closed(row: OutboxMail, path: Path) -> None:
-    """The mailbox is closed to it now: it fails, and says whether it may have left. In the caller's transaction."""
+def settle_closed(row: OutboxMail, cause: str) -> None:
+    """Its way is closed now: it fails, and says whether it may have left. In the caller's transaction."""
     uncertain_since = row.sending_since if row.state != "prepared" else None
-    fail(row, "unchecked" if uncertain_since else path.value)
+    fail(row, "unchecked" if uncertain_since else cause)
     row.sending_since = uncertain_since  # tried again, it is looked for first
 
 
-def fail(row: OutboxMail, cause: str) -> None:
+def fail(row: OutboxMail, cause: str, words: str = "") -> None:
     """Mark it as failed with its reason in words; its text stays, its place under the cap is given back."""
-    row.state, row.error, row.sent_at, row.sending_since = "failed", WORDS[cause], None, None
+    row.state, row.error, row.sent_at, row.sending_since = "failed", (words or WORDS[cause])[:300], None, None
+    row.waits_for = ""
     _message(row).state = "failed"
     record(events.MAIL_FAILED, _message(row), outcome="failed", cause=cause)
+    if row.send_at is not None:  # it left, or did not, long after anybody looked
+        text = f"A mail that waited could not leave. {row.error}"
+        notify(row.user_id, row.account_id, WAITED_IN_VAIN, text, href="/outbox", object_id=row.id)
 
 
-def settle_bounced(row: OutboxMail) -> None:
-    """A delivery report says that it did not arrive (G-22). In the caller's transaction.
+def settle_bounced(row: OutboxMail, reason: str = "") -> None:
+    """A delivery report says that it did not arrive, for this `reason` in words (G-22). In the caller's transaction.
 
     It has left: it keeps its place under the cap, and is never sent anew by itself.
     """
-    row.state, row.error, row.raw, row.sent_at = "failed", WORDS["bounced"], None, row.sent_at or now()
+    words = CAME_BACK.format(reason=reason) if reason else WORDS["bounced" if row.connection_id else "bounced_provider"]
+    row.state, row.error, row.raw, row.sent_at = "failed", words[:300], None, row.sent_at or now()
     _message(row).state = "failed"
     record(events.MAIL_FAILED, _message(row), outcome="failed", cause="bounced")
+
+
+def settle_arrived(row: OutboxMail) -> None:
+    """It has left beyond doubt: an answer names it, or its writer says so. In the caller's transaction."""
+    if row.state != "unknown":
+        return
+    row.state, row.sent_at, row.raw, row.error = "sent", row.handed_at or now(), None, ""
+    _message(row).state = "sent"
 
 
 def _message(row: OutboxMail) -> Message:

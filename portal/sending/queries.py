@@ -1,4 +1,4 @@
-"""What sending needs to know: the person's mailbox, its cap, the outbox."""
+"""What sending needs to know: who may still send, the thread of a reply, the outbox."""
 
 from __future__ import annotations
 
@@ -10,43 +10,13 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import defer, joinedload
 
 from portal.access.permissions import Permission, role_may
-from portal.connections.queries import live_connection
 from portal.conversations.service import message_subject
 from portal.database import db
 from portal.lib.clock import now
 from portal.models import Connection, Conversation, ConversationThread, Membership, Message, OutboxMail, User
-from portal.rules.sending import WINDOW, Cap, Path, decide_path, measure_cap
+from portal.sending import caps
 
 OUTBOX_ROWS = 100
-
-
-@dataclass(frozen=True)
-class Way:
-    """How the individual mail of a person leaves, and how much is left of the cap."""
-
-    path: Path
-    connection: Connection | None
-    cap: Cap | None
-
-
-def way_of(account_id: UUID, user_id: UUID) -> Way:
-    """The way of a person's individual mail in this account (S-01)."""
-    connection = live_connection(account_id, user_id)
-    path = decide_path(connection.state if connection else None)
-    return Way(path, connection, cap_of(connection) if connection else None)
-
-
-def cap_of(connection: Connection) -> Cap:
-    """Use of the connection's mailbox in the rolling 24 hours, all its accounts together (G-14)."""
-    return measure_cap(_counted(connection.mailbox_key, now() - WINDOW), connection.account.send_cap, now())
-
-
-def _counted(mailbox_key: str, since: datetime) -> list[datetime]:
-    """When mail of a mailbox left, or was handed over to leave: `sent_at` is set from the first step on."""
-    query = select(OutboxMail.sent_at).where(
-        OutboxMail.mailbox_key == mailbox_key, OutboxMail.sent_at > since
-    )
-    return [moment for moment in db.session.scalars(query) if moment is not None]
 
 
 def may_still_send(mail: OutboxMail) -> bool:
@@ -102,13 +72,13 @@ def parent_of(conversation: Conversation) -> Message | None:
 
 
 @dataclass(frozen=True)
-class OutboxLine:
-    """A mail of the outbox page."""
+class OnItsWay:
+    """How far a mail of ours is. `leaves_at`: about when a waiting one leaves; `must_wait`: its mailbox is at its cap."""
 
     mail: OutboxMail
     message: Message
-    contact_name: str
-    subject: str
+    leaves_at: datetime | None
+    must_wait: bool
 
     @property
     def state(self) -> str:
@@ -117,7 +87,28 @@ class OutboxLine:
             return "not_sent"
         if self.message.state == "unknown":
             return "unsure"
-        return "waiting" if self.mail.state == "prepared" and self.mail.attempts else str(self.message.state)
+        if self.mail.state == "prepared" and self.mail.waits_for and not self.mail.error:
+            return "queued" if self.mail.waits_for == "reset" else "scheduled"
+        has_tried = self.mail.state == "prepared" and bool(self.mail.attempts or self.mail.error)
+        return "waiting" if has_tried else str(self.message.state)
+
+    @property
+    def may_be_declared(self) -> bool:
+        """Whether only its writer can say what became of it: at the mail server nothing can be looked up."""
+        return self.mail.state == "unknown" and self.mail.path == "provider"
+
+    @property
+    def may_be_queued(self) -> bool:
+        """Whether a failed mail can wait for the cap instead."""
+        return self.must_wait and self.mail.state == "failed" and not self.mail.has_come_back
+
+
+@dataclass(frozen=True)
+class OutboxLine(OnItsWay):
+    """A mail of the outbox page."""
+
+    contact_name: str
+    subject: str
 
 
 def outbox_of(account_id: UUID, user_id: UUID) -> list[OutboxLine]:
@@ -127,7 +118,7 @@ def outbox_of(account_id: UUID, user_id: UUID) -> list[OutboxLine]:
         select(OutboxMail, Message)
         .join(Message, Message.id == OutboxMail.message_id)
         .where(OutboxMail.account_id == account_id, OutboxMail.user_id == user_id)
-        .where(or_(OutboxMail.created_at > recent, OutboxMail.state != "sent"))
+        .where(or_(OutboxMail.created_at > recent, OutboxMail.sent_at > recent, OutboxMail.state != "sent"))
         .options(
             defer(OutboxMail.raw),
             joinedload(Message.conversation).joinedload(Conversation.contact),
@@ -135,26 +126,51 @@ def outbox_of(account_id: UUID, user_id: UUID) -> list[OutboxLine]:
         .order_by(OutboxMail.id.desc())
         .limit(OUTBOX_ROWS)
     )
+    found = [(mail, message) for mail, message in db.session.execute(query)]
+    ends = _ends_of_waiting([mail for mail, _ in found])
     return [
-        OutboxLine(mail, message, message.conversation.contact.name, message_subject(message))
-        for mail, message in db.session.execute(query)
+        OutboxLine(mail, message, *ends[mail.id], message.conversation.contact.name, message_subject(message))
+        for mail, message in found
     ]
 
 
-def outbox_states(message_ids: list[UUID]) -> dict[UUID, OutboxMail]:
-    """The outbox rows of these messages, without their MIME."""
+def on_their_way(message_ids: list[UUID]) -> dict[UUID, OnItsWay]:
+    """How far these messages are, by message id."""
     if not message_ids:
         return {}
-    query = select(OutboxMail).where(OutboxMail.message_id.in_(message_ids)).options(defer(OutboxMail.raw))
-    return {row.message_id: row for row in db.session.scalars(query)}
+    query = (
+        select(OutboxMail, Message)
+        .join(Message, Message.id == OutboxMail.message_id)
+        .where(OutboxMail.message_id.in_(message_ids))
+        .options(defer(OutboxMail.raw))
+    )
+    found = [(mail, message) for mail, message in db.session.execute(query)]
+    ends = _ends_of_waiting([mail for mail, _ in found])
+    return {message.id: OnItsWay(mail, message, *ends[mail.id]) for mail, message in found}
+
+
+def _ends_of_waiting(mails: list[OutboxMail]) -> dict[UUID, tuple[datetime | None, bool]]:
+    """Per mail about when it leaves, and whether its mailbox is at its cap; asked only where it matters."""
+    ids = {mail.connection_id for mail in mails if mail.connection_id and (mail.waits_for or mail.state == "failed")}
+    connections = [found for found in (db.session.get(Connection, key) for key in ids) if found is not None]
+    places = {key: at for connection in connections for key, at in caps.places_of(connection).items()}
+    full = {row.id for row in connections if row.state == "connected" and caps.cap_of(row).must_wait}
+    return {
+        mail.id: (mail.send_at if mail.waits_for == "time" else places.get(mail.id), mail.connection_id in full)
+        for mail in mails
+    }
 
 
 def due_ids(limit: int = 200) -> list[UUID]:
-    """Mail to be tried or looked for now: not picked up yet, unknown, or its worker vanished."""
+    """Mail to be tried or looked for now: not picked up yet, unknown, or its worker vanished.
+
+    At the account's provider nothing can be looked up: what is unknown there waits for a person.
+    """
     query = (
         select(OutboxMail.id)
         .where(OutboxMail.state.in_(("prepared", "sending", "unknown")), OutboxMail.next_try_at <= now())
-        .order_by(OutboxMail.next_try_at)
+        .where(or_(OutboxMail.path == "mailbox", OutboxMail.state != "unknown"))
+        .order_by(OutboxMail.next_try_at, OutboxMail.id)
         .limit(limit)
     )
     return list(db.session.scalars(query))

@@ -9,16 +9,19 @@ from uuid import UUID
 from portal.audit import events
 from portal.audit.service import record
 from portal.connections.queries import live_connection
+from portal.contacts.colleagues import is_colleague
+from portal.conversations import claims
 from portal.conversations import queries as conversation_queries
 from portal.conversations.service import conversation_subject, message_subject, own_subject
 from portal.conversations.state import SyncState, sync_state
 from portal.conversations.thread import Person, Thread, reply_people, thread_of
-from portal.models import Conversation, Message, OutboxMail, User
+from portal.models import Conversation, Message, User
 from portal.rules.addresses import match_key
 from portal.rules.sending import one_line, reply_subject
 from portal.sending import drafts, queries
-from portal.sending.individual import COLLEAGUE, is_colleague
-from portal.sending.queries import Way
+from portal.sending.individual import COLLEAGUE
+from portal.sending.queries import OnItsWay
+from portal.sending.senders import Way, way_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ThreadPage:
     sync: SyncState
     readers: list[conversation_queries.Readers]
     mentioned: list[conversation_queries.MentionedContact]
-    outbox: dict[UUID, OutboxMail]
+    outbox: dict[UUID, OnItsWay]
     reply: ReplyBox | None
 
 
@@ -69,7 +72,7 @@ def open_conversation(conversation: Conversation, user: User, *, whole: bool, ma
         sync=sync_state(conversation, user.id),
         readers=conversation_queries.readers_by_role(conversation.account_id),
         mentioned=conversation_queries.mentioned_contacts(conversation.id),
-        outbox=queries.outbox_states(ours),
+        outbox=queries.on_their_way(ours),
         reply=reply_box(conversation, found, user) if may_reply else None,
     )
 
@@ -84,7 +87,7 @@ def own_keys(account_id: UUID, user_id: UUID) -> frozenset[str]:
 
 def reply_box(conversation: Conversation, thread: Thread, user: User) -> ReplyBox:
     """The reply box for this person. People who are no contact are left off until added (design, picture 3)."""
-    way = queries.way_of(conversation.account_id, user.id)
+    way = way_of(conversation.account_id, user.id)
     around = reply_people(thread)
     purpose = drafts.purpose_of("reply", conversation.id)
     return ReplyBox(
@@ -93,7 +96,7 @@ def reply_box(conversation: Conversation, thread: Thread, user: User) -> ReplyBo
         left_off=[person for person in around if not person.contact],
         stays_in_thread=bool(way.connection and queries.thread_of(conversation, way.connection)),
         draft=drafts.load(user.id, conversation.account_id, purpose),
-        refusal=_refusal(conversation),
+        refusal=_refusal(conversation, user),
     )
 
 
@@ -104,8 +107,10 @@ def answered(conversation: Conversation) -> tuple[Message | None, str]:
     return parent, reply_subject(one_line(subject))
 
 
-def _refusal(conversation: Conversation) -> str:
+def _refusal(conversation: Conversation, user: User) -> str:
     contact = conversation.contact
+    if conversation.ended_cause == claims.CAUSE:  # X-02
+        return claims.refusal(conversation.continued_in_id, user.id)
     if conversation.state != "open":
         return "This conversation has ended, so replies do not come back to it."
     if not match_key(contact.email):

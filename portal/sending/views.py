@@ -1,4 +1,4 @@
-"""Individual mail: write one, reply, forward, try again, see what is on its way."""
+"""Individual mail: write one, reply, forward."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from portal.audit import events
 from portal.audit.service import record
 from portal.conversations.service import message_subject
 from portal.conversations.thread import FileView
+from portal.formatting import moment
 from portal.models import Contact, Conversation, Message, OutboxMail
 from portal.rules.sending import forward_subject, one_line
-from portal.sending import drafts, forwarding, individual, queries, replies
+from portal.sending import drafts, forwarding, individual, replies
 from portal.sending.forms import MailForm, ReplyForm
 from portal.sending.letters import NewMail, NoRecipient, SendRefused
+from portal.sending.senders import Way, way_of
 
 blueprint = Blueprint("sending", __name__)
 Page = Callable[[SendRefused | None], str]
@@ -76,13 +78,15 @@ def forward_message(message_id: UUID) -> ResponseReturnValue:
     """Pass a message on to a contact, with the files that stay ticked; it begins a conversation with them (G-06)."""
     message, purpose = find(Message, message_id), drafts.purpose_of("forward", message_id)
     files = forwarding.file_choices(message)
-    form = MailForm(data=_forward_defaults(message, files) | _draft(purpose))
+    draft = _draft(purpose)
+    form = MailForm(data=_forward_defaults(message, files) | (draft and {"html": ""} | draft))
 
     def page(refusal: SendRefused | None) -> str:
         record(events.CONVERSATION_READ, message, messages=1)
         return render_template(
-            "sending/forward.html", message=message, files=files, form=form, way=_way(), refusal=refusal
-        )
+            "sending/forward.html",
+            message=message, files=files, pictures=_addresses(message), form=form, way=_way(), refusal=refusal,
+        )  # fmt: skip
 
     def write() -> NewMail:
         return _forward(message, form)
@@ -94,7 +98,16 @@ def _forward_defaults(message: Message, files: list[FileView]) -> dict[str, Any]
     return {
         "subject": forward_subject(one_line(message_subject(message))),
         "text": "\n\n" + forwarding.forwarded_text(message),
+        "html": forwarding.forwarded_html(message),
         "keep": [str(file.id) for file in files],
+    }
+
+
+def _addresses(message: Message) -> dict[str, str]:
+    """Where the editor finds the pictures of the original."""
+    return {
+        name: url_for("conversations.show_attachment", attachment_id=row_id, show=1)
+        for name, row_id in forwarding.picture_choices(message).items()
     }
 
 
@@ -104,37 +117,10 @@ def _forward(message: Message, form: MailForm) -> NewMail:
     if contact is None:
         form.to.errors = [NO_CONTACT]
         raise NoRecipient(NO_CONTACT, cause="no_contact")
-    written = _written(form)
-    written["files"] += forwarding.carried_files(message, form.keep.data or [])
+    files, pictures = forwarding.carried(message, form.keep.data or [], form.clean_html)
+    written = _written(form) | form.letter(pictures)
+    written["files"] += files
     return NewMail("forward", contact=contact, subject=form.subject.data or "", **written)
-
-
-@blueprint.post("/outbox/<uuid:outbox_id>/retry")
-@requires(Permission.WRITE_MAIL)
-def retry_mail(outbox_id: UUID) -> ResponseReturnValue:
-    """Try a failed mail again. One that came back is put into the reply box, for its address may be wrong."""
-    mail = find(OutboxMail, outbox_id, own=True, lock=True)
-    if mail.has_come_back:
-        individual.write_again(mail)
-        flash("It came back, so check the address first. Its text is in the reply box; attach its files again.", "warn")
-    elif individual.try_again(mail):
-        flash("It is on its way again.", "ok")
-    else:
-        flash("It is not waiting to be tried again. Its state stands beside the mail.", "info")
-    message = find(Message, mail.message_id)
-    return redirect(url_for("conversations.show_conversation", conversation_id=message.conversation_id), 303)
-
-
-@blueprint.get("/outbox")
-@requires(Permission.WRITE_MAIL)
-def list_outbox() -> ResponseReturnValue:
-    """The person's own mail: what is on its way, what failed and why, what was not finished."""
-    user_id, account_id = g.user_session.user_id, g.membership.account_id
-    lines = queries.outbox_of(account_id, user_id)
-    record(events.CONVERSATIONS_LISTED, shown=len(lines))
-    return render_template(
-        "sending/outbox.html", lines=lines, drafts=drafts.drafts_of(user_id, account_id), way=_way()
-    )
 
 
 def _pressed(form: MailForm, purpose: str, write: Callable[[], NewMail], page: Page) -> ResponseReturnValue:
@@ -143,7 +129,7 @@ def _pressed(form: MailForm, purpose: str, write: Callable[[], NewMail], page: P
     if form.wants_draft:
         drafts.save(user.id, account_id, purpose, form.as_draft())
         flash("Draft kept. Files are not kept with a draft; attach them when you send.", "ok")
-        return redirect(_draft_url(purpose), 303)
+        return redirect(drafts.page_of(purpose), 303)
     if not form.validate():
         return page(None), 400
     try:
@@ -155,34 +141,36 @@ def _pressed(form: MailForm, purpose: str, write: Callable[[], NewMail], page: P
         flash("This mail was handed over already. It is not sent a second time.", "info")
     else:
         drafts.drop(user.id, account_id, purpose)
-        flash("Handed over to your mailbox. Its state stands beside the mail.", "ok")
+        flash(_said_of(handed.outbox), "ok")
     message = find(Message, handed.outbox.message_id)
     return redirect(url_for("conversations.show_conversation", conversation_id=message.conversation_id), 303)
+
+
+def _said_of(outbox: OutboxMail) -> str:
+    """What became of a mail that was pressed to leave."""
+    if outbox.waits_for == "time":
+        return f"It leaves {moment(outbox.send_at)}. Until then you can take it back."
+    if outbox.waits_for == "reset":
+        return "It waits for the cap and leaves by itself when a place frees up. Until then you can take it back."
+    taker = "your mailbox" if outbox.connection_id else "the practice’s mail server"
+    return f"Handed over to {taker}. Its state stands beside the mail."
 
 
 def _draft(purpose: str) -> dict[str, Any]:
     return drafts.load(g.user_session.user_id, g.membership.account_id, purpose)
 
 
-def _draft_url(purpose: str) -> str:
-    kind, _, row_id = purpose.partition(":")
-    if kind == "reply":
-        return url_for("conversations.show_conversation", conversation_id=row_id, _anchor="reply")
-    if kind == "forward":
-        return url_for("sending.forward_message", message_id=row_id)
-    return url_for("sending.compose_mail", contact_id=row_id)
-
-
-def _way() -> queries.Way:
-    return queries.way_of(g.membership.account_id, g.user_session.user_id)
+def _way() -> Way:
+    return way_of(g.membership.account_id, g.user_session.user_id)
 
 
 def _written(form: MailForm) -> dict[str, Any]:
     """What every kind of mail takes from the form."""
-    return {
+    return form.letter() | {
         "token": form.token.data,
-        "text": form.body,
         "cc": form.copies,
         "bcc": form.blind_copies,
         "files": form.attached,
+        "waits_for": form.waits_for,
+        "send_at": form.send_at,
     }

@@ -81,7 +81,7 @@ class Batch:
 
     def _add_message(self, prepared: Prepared, verdict: Verdict, conversation_id: UUID) -> None:
         run, facts = self.run, prepared.mail.facts
-        self.new[Message].append(rows.message_row(run, prepared, verdict, conversation_id, self.at))
+        self.new[Message].append(rows.message_row(run, prepared, conversation_id, self.at))
         self.new[MessageBody].append(rows.body_row(run, prepared, self.at))
         self.new[Participant] += rows.participant_rows(run, prepared, conversation_id, self.at)
         self.new[Mention] += rows.mention_rows(run, prepared, verdict, conversation_id, self.at)

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, or_, select
 
 from portal.database import db
+from portal.lib.clock import now
 from portal.models import Message, OutboxMail
 from portal.rules.facts import MailFacts
-from portal.sending.outcomes import settle_bounced
+from portal.rules.sending import WINDOW
+from portal.sending.caps import note_provider_cap
+from portal.sending.outcomes import WORDS, settle_bounced
 from portal.sync.lease import Run
 
 
@@ -17,13 +20,15 @@ def mark_failed(run: Run, reports: Sequence[MailFacts]) -> None:
     """Mark the CRM's own mails that these reports speak of, in the current transaction. Others are nobody's concern here."""
     for report in reports:
         message = _reported(run, report)
+        if report.is_cap_report and report.received_at > now() - WINDOW:
+            note_provider_cap(run.mailbox_key, report.received_at + WINDOW)
         if message is None or message.state == "failed":
             continue
         outbox = db.session.scalar(select(OutboxMail).where(OutboxMail.message_id == message.id).with_for_update())
         if outbox is None:
             message.state = "failed"
         else:
-            settle_bounced(outbox)
+            settle_bounced(outbox, WORDS["provider_cap"] if report.is_cap_report else "")
 
 
 def _reported(run: Run, report: MailFacts) -> Message | None:

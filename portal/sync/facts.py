@@ -21,6 +21,7 @@ from portal.models import (
     Membership,
     Message,
     Participant,
+    ThreadClaim,
     User,
 )
 from portal.rules.addresses import Address, mailbox_of
@@ -59,6 +60,7 @@ class Neighbourhood:
     by_thread: dict[str, list[UUID]] = field(default_factory=dict)
     by_wire_id: dict[str, list[UUID]] = field(default_factory=dict)
     sent: dict[UUID | str, tuple[UUID, UUID, UUID]] = field(default_factory=dict)  # by crm_ref and by provider id
+    claimed: frozenset[str] = frozenset()  # threads of this mailbox that go on in another account (X-02)
 
     def around(self, mail: MailFacts) -> CrmFacts:
         """The facts for one mail."""
@@ -70,6 +72,7 @@ class Neighbourhood:
             alternates=self.alternates,
             candidates=self._candidates(mail),
             sent_message=self._sent_message(mail),
+            is_claimed_elsewhere=mail.provider_thread_id in self.claimed,
         )
 
     def _candidates(self, mail: MailFacts) -> tuple[ConversationFact, ...]:
@@ -120,7 +123,9 @@ def gather(run: Run, mails: Sequence[MailFacts]) -> Neighbourhood:
     found.contacts = _contacts(run, keys)
     found.alternates = _alternates(run, keys)
     _find_sent(found, mails)
-    _find_threads(found, {mail.provider_thread_id for mail in mails})
+    threads = {mail.provider_thread_id for mail in mails}
+    _find_threads(found, threads)
+    found.claimed = _claimed(run, threads)
     _find_wire_ids(found, {wire_id for mail in mails for wire_id in mail.references})
     ids = {key for keys in (*found.by_thread.values(), *found.by_wire_id.values()) for key in keys}
     _load_conversations(found, ids | {conversation_id for _, conversation_id, _ in found.sent.values()})
@@ -188,6 +193,16 @@ def _find_threads(found: Neighbourhood, threads: Collection[str]) -> None:
     )
     for thread, conversation_id in rows_among(query, ConversationThread.provider_thread_id, threads):
         found.by_thread.setdefault(thread, []).append(conversation_id)
+
+
+def _claimed(run: Run, threads: Collection[str]) -> frozenset[str]:
+    """Which of these threads another account has claimed. Nothing else crosses from there: not which, not by whom."""
+    query = select(ThreadClaim.provider_thread_id).where(
+        ThreadClaim.user_id == run.user_id,
+        ThreadClaim.mailbox_key == run.mailbox_key,
+        ThreadClaim.account_id != run.account_id,
+    )
+    return frozenset(thread for (thread,) in rows_among(query, ThreadClaim.provider_thread_id, threads))
 
 
 def _find_wire_ids(found: Neighbourhood, wire_ids: Collection[str]) -> None:

@@ -32,7 +32,7 @@ async def take_files(provider: MailProvider, account_id: UUID, mail: RemoteMail)
         for position, file in enumerate(mail.files):
             if position >= MOST_FILES or file.size > left:
                 reason = FileReason.TOO_LARGE if file.size > left else FileReason.NOT_FETCHED
-                taken.append(_named(file, reason))
+                taken.append(leave_out(file, reason))
                 continue
             found = await _take_file(provider, account_id, mail, file, left)
             left -= found.size if found.state == "stored" else 0
@@ -47,23 +47,28 @@ async def _take_file(provider: MailProvider, account_id: UUID, mail: RemoteMail,
     try:
         data = file.data if file.data is not None else await provider.file(mail.facts.provider_message_id, file)
     except (Gone, Refused):
-        return _named(file, FileReason.NOT_FETCHED)
+        return leave_out(file, FileReason.NOT_FETCHED)
     if len(data) > left:  # the size it claimed was wrong
-        return _named(file, FileReason.TOO_LARGE)
+        return leave_out(file, FileReason.TOO_LARGE)
+    try:
+        return keep_file(account_id, file, data)
+    except store.StoreUnavailable:
+        current_app.logger.error("the attachment store does not take files; texts are logged without them")
+        return leave_out(file, FileReason.NOT_STORED)
+
+
+def keep_file(account_id: UUID, file: RemoteFile, data: bytes) -> StoredFile:
+    """Judge a file by its bytes and put it into the store. Raises StoreUnavailable."""
     kind = content_type(data, file.name)
     if why := danger(data, file.name):
         return StoredFile(new_id(), file.name, kind, file.content_id, len(data), "blocked", why)
     row_id = new_id()
-    try:
-        key = store.put(account_id, row_id, data)
-    except store.StoreUnavailable:
-        current_app.logger.error("the attachment store does not take files; texts are logged without them")
-        return _named(file, FileReason.NOT_STORED)
+    key = store.put(account_id, row_id, data)
     return StoredFile(row_id, file.name, kind, file.content_id, len(data), "stored", "", key)
 
 
-def _named(file: RemoteFile, reason: FileReason) -> StoredFile:
-    """A file that stays where it is."""
+def leave_out(file: RemoteFile, reason: FileReason) -> StoredFile:
+    """A file that is only named, with the reason."""
     return StoredFile(new_id(), file.name, file.claimed_type, file.content_id, file.size, "left_out", reason.value)
 
 

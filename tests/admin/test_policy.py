@@ -20,6 +20,8 @@ RULES = {
     "consumer_mailboxes": "forbidden",
     "acknowledgement_grace_days": "7",
     "send_cap": "300",
+    "send_cap_workspace": "1500",
+    "send_cap_microsoft": "400",
     "time_zone": "Europe/Berlin",
 }
 
@@ -52,6 +54,7 @@ def test_an_owner_changes_the_rules_and_each_change_is_audited(client: Any, acco
     assert (other.send_cap, account.slug) == (500, account.slug)
     [event] = changes()
     assert event["changed"]["send_cap"] == [500, 300]
+    assert (account.send_cap_workspace, account.send_cap_microsoft) == (1500, 400)  # G-14
     assert event["changed"]["connect_roles"] == ["owner,provider,front_desk", "provider"]
     assert "Central European" in client.get(PAGE).text or "Berlin" in client.get(PAGE).text
     assert client.post(PAGE, data=RULES).status_code == 302
@@ -69,6 +72,7 @@ def test_an_owner_changes_the_rules_and_each_change_is_audited(client: Any, acco
     ("field", "value"),
     [
         ("send_cap", "0"), ("send_cap", "2001"), ("send_cap", "many"), ("send_cap", ""), ("send_cap", "9" * 5_000),
+        ("send_cap_workspace", "2001"), ("send_cap_microsoft", "0"),
         ("acknowledgement_grace_days", "-1"), ("acknowledgement_grace_days", "61"),
         ("connect_roles", "vendor"), ("connect_roles", "marketing"), ("consumer_mailboxes", "maybe"),
         ("time_zone", "Mars/Olympus"), ("time_zone", "../../etc/passwd"), ("time_zone", ""),

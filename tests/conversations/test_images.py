@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from portal.conversations.images import EDGE, NotShowable, shown_picture
+from portal.conversations.images import EDGE, NotShowable, sent_picture, shown_picture
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (60, 40), mode: str = "RGB", **saved: object) -> bytes:
@@ -118,3 +118,13 @@ def test_damaged_pictures_end_in_one_error() -> None:
                 shown_picture(bytes(data[: chance.randint(20, len(data))]))
             except NotShowable:
                 continue
+
+
+@pytest.mark.requirement("ATT-3")
+def test_a_gif_leaves_as_a_png_of_its_first_frame() -> None:
+    sent, media_type = sent_picture(picture("GIF", comment=b"canary-comment"))
+    assert (media_type, opened(sent).format, opened(sent).size) == ("image/png", "PNG", (60, 40))
+    assert b"canary" not in sent
+    assert sent_picture(picture("JPEG"))[1] == "image/jpeg"
+    with pytest.raises(NotShowable):
+        sent_picture(picture("BMP"))

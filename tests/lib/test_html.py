@@ -7,7 +7,18 @@ import time
 
 import pytest
 
-from portal.lib.html import clean_html, has_remote_content, host_of, snippet, text_of
+from portal.lib.html import (
+    MAX_OUTGOING,
+    clean_html,
+    clean_outgoing,
+    has_remote_content,
+    host_of,
+    is_formatted,
+    picture_ids,
+    place_pictures,
+    snippet,
+    text_of,
+)
 
 MXSS = [
     '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(1)&gt;">',
@@ -167,3 +178,53 @@ def test_a_snippet_is_the_first_own_words() -> None:
     assert snippet("") == snippet("> all quoted") == ""
     assert snippet("word " * 100).endswith("word…")
     assert len(snippet("x" * 1000)) == 140
+
+
+@pytest.mark.bad_input(25)
+@pytest.mark.requirement("WEB-4")
+@pytest.mark.parametrize("html", [*MXSS, *TRACKING])
+def test_nothing_that_runs_or_loads_leaves_with_our_own_mail(html: str) -> None:
+    for clean in (clean_outgoing(html), clean_outgoing(clean_outgoing(html)), clean_outgoing(f"<div><p>{html}")):
+        for tag in re.findall(r"<[^>]*>", clean):
+            assert not re.search(r"(?i)\son\w+\s*=|javascript|vbscript|data:|\s(?:style|id|class|background|ping|cite)=", tag)
+            assert "evil.example" not in tag
+        assert not re.search(r"(?i)<(script|style|svg|math|img|iframe|object|embed|template|form|textarea|base|meta|link)\b", clean)
+
+
+@pytest.mark.rule("S-03")
+def test_what_a_person_can_format_leaves_as_it_is() -> None:
+    html = (
+        '<div>Dear <b>Amy</b>, <i>see</i> <u>this</u> <a href="https://x.example/a?b=1">page</a></div><ol><li>one</li></ol>'
+        '<ul><li>two</li></ul><blockquote><p>you wrote</p></blockquote><hr><h2>Head</h2><a href="mailto:a@x.example">mail</a>'
+        '<a href="tel:+13125550100">call</a><img src="cid:p1@inline" alt="face">'
+    )
+    assert clean_outgoing(html) == html
+    assert clean_outgoing("<a href='//x.example'>a</a><a href='x'>b</a><a href='ftp://x.example'>c</a>") == "<a>a</a><a>b</a><a>c</a>"
+    assert clean_outgoing("x" * (MAX_OUTGOING + 1)) == clean_outgoing("<div>" * 5_001) == ""
+
+
+@pytest.mark.rule("S-03")
+def test_lines_alone_are_no_formatting() -> None:
+    assert not is_formatted("<div>a<br></div><p>b</p>plain")
+    for html in ("<b>a</b>", "<ul><li>a</li></ul>", '<img src="cid:x">', '<a href="https://x.example">x</a>', "<blockquote>a</blockquote>"):
+        assert is_formatted(html)
+
+
+@pytest.mark.bad_input(26)
+@pytest.mark.requirement("WEB-5")
+def test_only_pictures_that_came_with_the_mail_are_shown() -> None:
+    html = '<img src="cid:a%40x" alt="A"><img src="cid:b" alt="B"><img src="https://evil.example/c" alt="C"><img src="data:x" alt="D">'
+    clean = clean_html(html, {"a@x"})
+    assert picture_ids(clean) == ("a@x",)
+    assert "[B][C][D]" in clean
+    assert place_pictures(clean, {"a@x": 'data:image/png;base64,"'}).startswith('<img src="data:image/png;base64,&quot;" alt="A">')
+    assert place_pictures(clean, {}) == "[B][C][D]"
+    assert "[A]" in clean_html(html)
+    assert has_remote_content(html)
+    assert not has_remote_content('<p><img alt="x" src="cid:a">')
+
+
+@pytest.mark.rule("S-03")
+def test_the_text_beside_our_own_html_names_its_pictures() -> None:
+    html = clean_outgoing('<div>See <b>this</b> <a href="https://x.example/a">page</a></div><img src="cid:x" alt="face.png"><img src="cid:y">')
+    assert text_of(html, own=True) == "See this page <https://x.example/a>\n[face.png][picture]"

@@ -14,6 +14,7 @@ from wtforms import BooleanField, MultipleFileField, SelectField, SelectMultiple
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired
 
+from portal.sending.forms import RichTextFields
 from portal.vocabulary import VOCABULARY, status_of
 
 Macros = Callable[[str], Any]
@@ -173,3 +174,18 @@ def test_nothing_of_a_stranger_becomes_markup(macro: Macros, name: str, argument
     tags = Tags(macro(name)(*arguments))
     assert "img" not in [tag for tag, _ in tags.found]
     assert not [attrs for _, attrs in tags.found if "onerror" in attrs]
+
+
+class Letter(RichTextFields, FlaskForm):
+    """A form with a text that may be formatted."""
+
+
+def test_a_rich_text_is_a_text_area_until_the_editor_comes(macro: Macros) -> None:
+    """Nothing of the editor is there without script, and its HTML is not sent then."""
+    form = Letter(formdata=None, meta={"csrf": False}, data={"text": "Dear Ann", "html": EVIL})
+    tags = Tags(macro("rich_text")(form.text, form.html))
+    assert tags.one("textarea")["id"] == "text"
+    assert {attrs.get("value") for tag, attrs in tags.found if attrs.get("name") == "html"} == {""}
+    assert all("hidden" in attrs for _, attrs in tags.found if attrs.get("role") in ("toolbar", "group", "status"))
+    assert all(attrs.get("aria-label") for tag, attrs in tags.found if tag == "button" and "data-tool" in attrs)
+    assert not [tag for tag, _ in tags.found if tag == "img"]

@@ -154,7 +154,7 @@ def test_delayed_it_says_so_and_that_nothing_is_lost(practice: Practice) -> None
 @pytest.mark.parametrize(("used", "words"), [(3, "7 left."), (8, "Above the cap"), (10, "The cap is reached.")])
 def test_the_meter_shows_use_warning_and_cap(practice: Practice, used: int, words: str) -> None:
     account, person, _ = practice
-    account.send_cap = 10
+    account.send_cap_workspace = 10
     connection = connected(practice)
     conversation = make_conversation(make_contact(account), person, connection)
     for _number in range(used):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from portal.providers.google.client import Spend, spend_freely
 from portal.providers.types import ChangePage, Unread
 from portal.rules.facts import MailFacts
 from tests.providers.adapters import ADAPTERS, Adapter, Tokens
+from tests.providers.smtp_server import Begin, MailServer, Script
 from tests.services.programs import Sandbox
 
 AMY, PAT = "amy@practice.example", "pat@gmail.com"
@@ -92,3 +93,17 @@ def headers(box: Box, ids: list[str]) -> list[MailFacts | Unread]:
 
 
 OUT = letter(From=f"Amy <{AMY}>", To=PAT)
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Starts servers that say what the test wants."""
+    servers: list[MailServer] = []
+
+    def start(answers: dict[str, str] | None = None, **values: Any) -> MailServer:
+        servers.append(MailServer(Script(answers or {}, **values)))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -26,6 +26,8 @@ from portal.rules.addresses import canonical_key, domain_key, is_consumer, mailb
         ("a b@mail.example", ""),
         ("a@mail..example", ""),
         ("a@-mail.example", ""),
+        ("a\n@mail.example", ""),
+        ("a@mail\n.example", ""),
         ("a@" + "x" * 330 + ".example", ""),
         ("", ""),
     ],

@@ -14,18 +14,37 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.mark.rule("S-01")
 @pytest.mark.parametrize(
-    ("state", "path"),
+    ("state", "has_provider", "path"),
     [
-        (None, Path.NO_MAILBOX),
-        ("connected", Path.MAILBOX),
-        ("paused", Path.PAUSED),
-        ("needs_attention", Path.NEEDS_ATTENTION),
-        ("disconnected", Path.NO_MAILBOX),
+        (None, False, Path.NO_MAILBOX),
+        ("connected", False, Path.MAILBOX),
+        ("paused", False, Path.PAUSED),
+        ("needs_attention", False, Path.NEEDS_ATTENTION),
+        ("disconnected", False, Path.NO_MAILBOX),
+        (None, True, Path.PROVIDER),
+        ("connected", True, Path.MAILBOX),
+        ("paused", True, Path.PROVIDER),
+        ("needs_attention", True, Path.PROVIDER),
+        ("disconnected", True, Path.PROVIDER),
     ],
 )
-def test_the_path_follows_the_connection(state: str | None, path: Path) -> None:
-    assert sending.decide_path(state) is path
-    assert path.is_open == (state == "connected")
+def test_the_path_is_the_mailbox_else_the_provider(state: str | None, has_provider: bool, path: Path) -> None:
+    assert sending.decide_path(state, has_provider) is path
+    assert path.is_open == (state == "connected" or has_provider)
+
+
+@pytest.mark.rule("G-14")
+@pytest.mark.parametrize(
+    ("provider", "is_consumer", "setting"),
+    [
+        ("google", True, "send_cap"),
+        ("google", False, "send_cap_workspace"),
+        ("microsoft", True, "send_cap_microsoft"),
+        ("microsoft", False, "send_cap_microsoft"),
+    ],
+)
+def test_each_kind_of_connection_has_its_own_cap(provider: str, is_consumer: bool, setting: str) -> None:
+    assert sending.cap_setting(provider, is_consumer=is_consumer) == setting
 
 
 @pytest.mark.rule("G-14")
@@ -47,6 +66,46 @@ def test_the_cap_rolls_over_24_hours(
     expected = None if free_in_hours is None else NOW + timedelta(hours=free_in_hours)
     assert (cap.used, cap.left, cap.next_free_at) == (used, left, expected)
     assert cap.is_reached == (left == 0)
+
+
+@pytest.mark.rule("G-14")
+@pytest.mark.parametrize(
+    ("hours_ago", "limit", "ahead", "closed_hours", "free_in_hours"),
+    [
+        ([], 2, 0, 0, 0),  # a place is free
+        ([], 2, 1, 0, 0),
+        ([], 2, 2, 0, 24),  # the two before it leave now and age a day
+        ([23, 5, 1], 3, 0, 0, 1),
+        ([23, 5, 1], 3, 1, 0, 19),
+        ([23, 5, 1], 3, 2, 0, 23),
+        ([23, 5, 1], 3, 3, 0, 25),  # behind the first of the line, who leaves in an hour
+        ([23, 20, 5, 1], 3, 0, 0, 4),  # the limit was lowered
+        ([23], 3, 0, 6, 6),  # the provider takes none before
+        ([23, 5, 1], 3, 0, 6, 6),
+        ([23, 5, 1], 3, 1, 6, 19),
+        ([1], 0, 4, 0, 24),
+    ],
+)
+def test_each_in_line_gets_the_place_that_frees_up_for_it(
+    hours_ago: list[int], limit: int, ahead: int, closed_hours: int, free_in_hours: int
+) -> None:
+    sent_at = [NOW - timedelta(hours=hours) for hours in hours_ago]
+    closed_until = NOW + timedelta(hours=closed_hours) if closed_hours else None
+    free_at = sending.place_free_at(sent_at, limit, NOW, ahead, closed_until)
+    assert free_at == NOW + timedelta(hours=free_in_hours)
+
+
+@pytest.mark.rule("G-14")
+@pytest.mark.parametrize(
+    ("used", "waiting", "closed_hours", "must_wait", "left"),
+    [(1, 0, 0, False, 1), (2, 0, 0, True, 0), (1, 1, 0, True, 1), (1, 0, 3, True, 0), (1, 0, -1, False, 1)],
+)
+def test_one_more_waits_at_the_cap_behind_others_or_while_the_provider_is_closed(
+    used: int, waiting: int, closed_hours: int, must_wait: bool, left: int
+) -> None:
+    closed_until = NOW + timedelta(hours=closed_hours) if closed_hours else None
+    cap = sending.measure_cap([NOW] * used, 2, NOW, waiting=waiting, closed_until=closed_until)
+    assert (cap.must_wait, cap.left) == (must_wait, left)
 
 
 @pytest.mark.rule("G-14")

@@ -152,6 +152,40 @@ def test_captured_mail(given: MailFacts, known: CrmFacts, reason: Reason, contac
     check(given, known, reason, contact, joins)
 
 
+CLAIMED = crm(is_claimed_elsewhere=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "reason", "contact", "joins"),
+    [
+        # Another account was first to answer: whether this one has the thread already or meets it only now.
+        case(mail(PRIYA, ME), CLAIMED, Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(PRIYA, ME), crm(conversation(PRIYA), is_claimed_elsewhere=True), Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(PRIYA, ME), crm(conversation(PRIYA, is_open=False, ended_cause="disconnected"), is_claimed_elsewhere=True),
+             Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(ANIL, ME), crm(conversation(PRIYA, ANIL), is_claimed_elsewhere=True),
+             Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(ME, PRIYA), crm(conversation(PRIYA), is_claimed_elsewhere=True), Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(ME, ANIL, is_forward=True), CLAIMED, Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(ME, PRIYA), CLAIMED, Reason.CONTINUED_ELSEWHERE, "", "X-02"),  # else: "it starts when the contact answers"
+        # What would not come in anyway says its own reason, and so nothing of the other account (TEN-6).
+        case(mail(STRANGER, ME), CLAIMED, Reason.NO_CONTACT, "", "X-02"),
+        case(mail(ME, STRANGER), CLAIMED, Reason.NO_CONTACT, "", "X-02"),
+        case(mail(USER, ME), CLAIMED, Reason.CRM_USER, "", "X-02"),
+        case(mail(PRIYA, ME), crm(excluded=(PRIYA,), is_claimed_elsewhere=True), Reason.EXCLUDED_CONTACT, "", "X-02"),
+        case(mail(PRIYA, ME, is_spam=True), CLAIMED, Reason.SPAM, "", "X-02"),
+        case(mail(PRIYA, ME, is_automatic=True), crm(conversation(PRIYA), is_claimed_elsewhere=True),
+             Reason.CONTINUED_ELSEWHERE, "", "X-02"),
+        case(mail(ME, PRIYA), crm(sent_message=(id_of("m"), id_of("c"), id_of(PRIYA)), is_claimed_elsewhere=True),
+             Reason.SENT_FROM_CRM, PRIYA, "X-02", joins="c"),
+    ],
+)  # fmt: skip
+def test_threads_that_go_on_elsewhere(
+    given: MailFacts, known: CrmFacts, reason: Reason, contact: str, joins: str
+) -> None:
+    check(given, known, reason, contact, joins)
+
+
 OLD = {"received_at": CONNECTED - timedelta(seconds=1)}
 
 

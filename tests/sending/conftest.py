@@ -11,9 +11,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal.database import db
-from portal.models import Account, Connection, Contact, Message, OutboxMail, User
+from portal.lib import clock
+from portal.lib.clock import now
+from portal.models import Account, Connection, Contact, MailRelay, Message, OutboxMail, User
 from portal.sending import outbox
 from tests import factories
+from tests.sending.bulk_desk import Practice
 from tests.services.programs import Sandbox
 
 OWN, PATIENT, SPOUSE = "tomas@gmail.example", "priya@mail.example", "anil@mail.example"
@@ -42,6 +45,18 @@ class Desk:
         """The newest message."""
         db.session.expire_all()
         return db.session.scalars(select(Message).order_by(Message.id.desc())).first()  # type: ignore[return-value]
+
+    def use_relay(self, state: str = "disconnected", **values: Any) -> MailRelay:
+        """Give the account a mail server (the stand-in's sink), and take the person's mailbox away."""
+        self.connection.state = state
+        self.connection.disconnected_at = now() if state == "disconnected" else None
+        relay = factories.make_relay(self.account, self.sandbox.smtp_port, **values)
+        db.session.commit()
+        return relay
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the portal's clock on."""
+        clock.set_offset(clock.offset_seconds() + int(seconds), allowed=True)
 
     def deliver(self) -> list[str]:
         """Let the worker try every mail once; the states they are left in."""
@@ -72,7 +87,7 @@ def desk(app: Flask, sandbox: Sandbox) -> Desk:
     account = factories.make_account()
     user = factories.make_member(account, "provider", name="Tomas Berg", email="tomas@lumen.example")
     grant = factories.make_grant(user, OWN, refresh_token=granted["refresh_token"], subject=granted["sub"])
-    connection = factories.make_connection(account, user, OWN, grant=grant)
+    connection = factories.make_connection(account, user, OWN, grant=grant, is_consumer=True)
     contact = factories.make_contact(account, PATIENT, "Priya Raman")
     db.session.commit()
     return Desk(sandbox, account, user, contact, connection)
@@ -87,3 +102,13 @@ def press(desk: Desk, client: Any) -> Callable[..., Any]:
         return client.post(f"/contacts/{desk.contact.id}/mail", data=desk.form(**values))
 
     return send
+
+
+@pytest.fixture
+def practice(app: Flask, sandbox: Sandbox) -> Practice:
+    """A practice whose mail server is the stand-in's sink."""
+    account = factories.make_account()
+    user = factories.make_member(account, "owner", name="Tomas Berg", email="tomas@lumen.example")
+    relay = factories.make_relay(account, sandbox.smtp_port)
+    db.session.commit()
+    return Practice(sandbox, account, user, relay)

@@ -119,9 +119,12 @@ def test_the_providers_own_cap_fails_the_mail_and_it_can_be_tried_again(
     assert mail.sent_at is None  # its place under our own cap is given back
     page = client.get(f"/conversations/{desk.message().conversation_id}").text
     assert "Not sent" in page
-    assert "Try again" in page
+    assert "Send when the cap frees up" in page
     desk.sandbox.call("POST", "/mailboxes", json={"address": OWN, "send_cap": None})
-    assert client.post(f"/outbox/{mail.id}/retry").status_code == 303
+    assert client.post(f"/outbox/{mail.id}/retry").status_code == 409  # the provider said when: not before
+    assert client.post(f"/outbox/{mail.id}/retry", data={"action": "queue"}).status_code == 303
+    assert desk.deliver() == [""]
+    later(24 * 3600 + 1)
     assert desk.deliver() == ["sent"]
     assert (states(desk), len(desk.received())) == (("sent", "sent"), 1)
     client.post(f"/outbox/{mail.id}/retry")  # pressed in an old page

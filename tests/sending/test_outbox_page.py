@@ -45,7 +45,7 @@ def test_old_mail_leaves_the_page_once_it_has_left(desk: Desk, press: Callable[.
     press(token="t2", subject="Second")
     first, second = desk.mails()
     first.state = "sent"
-    first.created_at = second.created_at = now() - timedelta(days=8)
+    first.created_at = first.sent_at = second.created_at = now() - timedelta(days=8)
     page = client.get("/outbox").text
     assert "Second" in page
     assert "Swelling" not in page

@@ -79,6 +79,7 @@ def test_at_the_cap_the_next_mail_waits_as_a_draft_and_the_time_is_named(desk: D
     assert "has sent 5 of 5 individual mails in the last 24 hours" in answer.text
     assert "The next mail can leave" in answer.text
     assert ">Send mail<" not in answer.text  # nobody sees a button that would only refuse
+    assert "Send when the cap frees up" in answer.text
     assert kept(desk)["text"] == "How is it today?"
     assert len(desk.mails()) == 5
 
@@ -89,7 +90,7 @@ def test_the_cap_is_shown_and_warns_at_80_per_cent(desk: Desk, client: Any) -> N
     desk.account.send_cap = 5
     fill_cap(desk, 4)
     page = client.get(f"/contacts/{desk.contact.id}/mail").text
-    assert "1 of 5 left" in page
+    assert "4 of 5 individual mails in the last 24 hours" in page
     assert "note-warn" in page
 
 

@@ -1,4 +1,4 @@
-"""The whole product as real processes: web, worker, schedule and the stand-in with push, on either database."""
+"""The whole product as real processes: web, worker, schedule, intake and the stand-in with push, on either database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunningPortal:
         return self.sandbox.url
 
     def log(self, name: str) -> str:
-        """The end of the output of `web`, `worker-1` or `schedule`."""
+        """The end of the output of `web`, `worker-1`, `schedule` or `intake`."""
         return self.supervisor.tail(name)
 
 
@@ -51,6 +51,7 @@ def portal(
         supervisor.start(
             *programs.workers(sys.executable, 1),
             programs.schedule(sys.executable),
+            programs.intake(sys.executable, addresses),
             programs.web(sys.executable, addresses, processes=1),
         )
         sandbox.call("POST", "/knobs", json={"push_url": addresses.base_url + PUSH})
@@ -58,5 +59,5 @@ def portal(
     finally:
         sandbox.call("POST", "/knobs", json={"push_url": ""})
         supervisor.stop()
-        for name in ("web", "worker-1", "schedule"):
+        for name in ("web", "worker-1", "schedule", "intake"):
             print(f"--- {name}\n{supervisor.tail(name)}")  # pytest shows it beside a failure

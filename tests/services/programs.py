@@ -28,7 +28,7 @@ class Sandbox:
         return answer.json() if answer.content else None
 
     def reset(self) -> None:
-        """Nobody, nothing sent, no faults, the clock not moved."""
+        """Nobody, nothing sent, no faults (of the mail server neither), the sink empty, the clock not moved."""
         self.call("POST", "/reset")
 
     def add_mailbox(self, address: str, name: str = "", **values: Any) -> None:
@@ -70,6 +70,41 @@ class Sandbox:
         """Switch rules and quirks off."""
         self.call("DELETE", "/faults")
         self.call("DELETE", "/quirks")
+
+    def smtp_fault(self, kind: str, **values: Any) -> int:
+        """Let the mail server go wrong; its number.
+
+        `kind` is closed, auth_required, refuse_recipient, defer_recipient, refuse_data, defer_data,
+        drop_before_accept, drop_after_accept, stall or bounce. `times` and `after` count mails (for `closed`
+        connections), `recipient` is an address or a glob, `seconds` are those of `stall`, `status` is the bounce's.
+        """
+        number: int = self.call("POST", "/smtp-faults", json={"kind": kind, **values})["id"]
+        return number
+
+    def clear_smtp_faults(self) -> None:
+        """Let the mail server behave again."""
+        self.call("DELETE", "/smtp-faults")
+
+    def sink(self, to: str = "", *, with_text: bool = True) -> list[dict[str, Any]]:
+        """The mails of the sink, oldest first: id, via, mail_from, rcpts, message_id, headers (names in lower case), size.
+
+        With `with_text` (costly for thousands) also text and attachments; `to` asks for one recipient's only.
+        """
+        params = {"to": to, "text": "1" if with_text else "0"}
+        found: list[dict[str, Any]] = self.call("GET", "/sink", params=params)["mails"]
+        return found
+
+    def sink_raw(self, mail_id: str) -> bytes:
+        """The bytes of a mail of the sink."""
+        return self._client.get(f"/__ctl/sink/{mail_id}").raise_for_status().content
+
+    def sink_count(self) -> int:
+        """How many mails the sink holds."""
+        return int(self.call("GET", "/sink/count")["mails"])
+
+    def clear_sink(self) -> None:
+        """Forget the mails of the sink."""
+        self.call("DELETE", "/sink")
 
     def grant(self, address: str, scopes: str = "") -> dict[str, Any]:
         """Tokens as after a consent: `refresh_token`, `access_token`, `sub`, `scope` (default: what the portal asks)."""

@@ -150,6 +150,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "TRIES", 2)
 
 
+def second_place(practice: Practice, user: User | None = None) -> tuple[Account, Connection]:
+    """Another account in which Tomas has connected the same mailbox, over the same grant."""
+    account = factories.make_account()
+    user = factories.make_member(account, user=practice.user)
+    connection = connect(practice.sandbox, account, user, OWN, grant=practice.connection.grant)
+    return account, connection
+
+
+def reasons(connection: Connection) -> dict[str, str]:
+    """Reasons by provider id."""
+    db.session.expire_all()
+    rows = db.session.scalars(select(Decision).where(Decision.connection_id == connection.id))
+    return {row.provider_message_id: row.reason for row in rows}
+
+
 class Killed(BaseException):
     """Stands for the death of a process: nothing catches it, nothing is settled."""
 

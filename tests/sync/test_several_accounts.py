@@ -10,25 +10,10 @@ from sqlalchemy import select
 from portal.connections.service import disconnect
 from portal.database import db
 from portal.lib.clock import now
-from portal.models import Account, Connection, Decision, Message, User
-from portal.sync import service, watches
+from portal.models import Membership, Message
+from portal.sync import page, polling, service, watches
 from tests import factories
-from tests.sync.conftest import COLLEAGUE, OTHER, OWN, Practice, connect
-
-
-def second_place(practice: Practice, user: User | None = None) -> tuple[Account, Connection]:
-    """Another account in which Tomas has connected the same mailbox, over the same grant."""
-    account = factories.make_account()
-    user = factories.make_member(account, user=practice.user)
-    connection = connect(practice.sandbox, account, user, OWN, grant=practice.connection.grant)
-    return account, connection
-
-
-def reasons(connection: Connection) -> dict[str, str]:
-    """Reasons by provider id."""
-    db.session.expire_all()
-    rows = db.session.scalars(select(Decision).where(Decision.connection_id == connection.id))
-    return {row.provider_message_id: row.reason for row in rows}
+from tests.sync.conftest import COLLEAGUE, OTHER, OWN, Practice, connect, reasons, second_place
 
 
 @pytest.mark.rule("X-01")
@@ -118,3 +103,59 @@ def test_replies_on_threads_of_the_old_address_stop(practice: Practice) -> None:
     practice.sync()
     assert practice.reason(reply) == "old_address"
     assert practice.reason(fresh) == "contact_wrote"
+
+
+@pytest.mark.rule("X-01")
+@pytest.mark.requirement("TEN-6")
+@pytest.mark.provider_fault(38)
+@pytest.mark.parametrize("way", ["push", "poll"])
+def test_a_mail_comes_into_every_account_by_push_and_by_poll(practice: Practice, way: str) -> None:
+    """Where the sender is a contact and the person works; a place that the person has left gets nothing."""
+    account, other = second_place(practice)
+    factories.make_contact(account, practice.contact.email)
+    left, third = second_place(practice)
+    factories.make_contact(left, practice.contact.email)
+    membership = db.session.scalars(select(Membership).where(Membership.account_id == left.id)).one()
+    membership.state = "ended"
+    db.session.commit()
+    mail = practice.arrives()
+    ids = [practice.connection.id, other.id, third.id]
+    if way == "push":
+        assert service.notice_change(practice.connection.mailbox_key) == 3
+        db.session.commit()
+        assert [service.sync_mailbox(i) for i in ids] == ["synced", "synced", "refused"]
+    else:
+        polling.poll_shard(ids)
+    db.session.expire_all()
+    for connection in (practice.connection, other):
+        assert reasons(connection) == {mail: "contact_wrote"}
+    assert reasons(third) == {}
+    assert {m.account_id for m in db.session.scalars(select(Message))} == {practice.account.id, account.id}
+    assert practice.is_consistent()
+
+
+@pytest.mark.rule("X-01")
+@pytest.mark.requirement("TEN-6")
+@pytest.mark.provider_fault(38)
+def test_an_ended_membership_ends_it_there_and_nowhere_else(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a page that is under way: it is not written any more."""
+    account, other = second_place(practice)
+    factories.make_contact(account, practice.contact.email)
+    mail = practice.arrives()
+
+    def leave(point: str) -> None:
+        if point == "bodies-read":
+            membership = db.session.scalars(select(Membership).where(Membership.account_id == account.id)).one()
+            membership.state = "ended"
+            db.session.commit()
+
+    monkeypatch.setattr(page, "crash_point", leave)
+    assert service.sync_mailbox(other.id) == "stopped"
+    assert reasons(other) == {}
+    monkeypatch.undo()
+    assert service.sync_mailbox(other.id) == "refused"
+    assert practice.sync() == "synced"
+    assert reasons(practice.connection) == {mail: "contact_wrote"}
+    assert not practice.calls("/google/revoke")

@@ -1,6 +1,6 @@
 """Gmail's JSON to the portal's types. Pure, bounded, and never raising on what a stranger may send.
 
-Source: users.messages in Gmail's discovery document; threading and kinds of mail as the RFCs 5322, 3834 and 8098 say.
+Source: users.messages in Gmail's discovery document.
 """
 
 from __future__ import annotations
@@ -8,31 +8,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from portal.lib.mailboxes import MAX_HEADER_CHARS, Mailboxes, decode_words, parse_mailboxes
-from portal.providers.google.parts import PartReader
+from portal.providers.headers import HEADER_NAMES, Headers, fields_of, mark_of, read_facts, subject_of
+from portal.providers.parts import PartReader
 from portal.providers.types import RemoteMail
-from portal.rules.addresses import Address, canonical_key, match_key
 from portal.rules.facts import Direction, MailFacts
 
-WIRE_ID = re.compile(r"<[^<>\s]{1,990}>")
-DELAY_SUBJECT = re.compile(r"^\s*(?:delivery status notification \(delay\)|delivery incomplete)", re.IGNORECASE)
-FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|fw|wg|tr|rv|enc|i|doorst)\s*:", re.IGNORECASE)
+CAP_REPORT = "You have reached a limit for sending mail"  # Gmail's mailer-daemon, in the thread of the mail
 FORWARD_MARK = re.compile(r"^-{6,}\s*Forwarded message\s*-{6,}\s*$", re.MULTILINE)  # Gmail's own
-MAX_PEOPLE, MAX_HEADERS, MAX_REFERENCES = 2_000, 1_000, 100
-MAX_REFERENCE_CHARS = 19_000  # of all ids together: what a message row can keep
-MAX_SUBJECT = 2_000
-HEADER_NAMES = (
-    "From", "To", "Cc", "Bcc", "Subject", "Message-ID", "In-Reply-To", "References", "Content-Type", "Auto-Submitted",
-    "Precedence", "List-Id", "List-Unsubscribe", "List-Post", "X-Autoreply", "X-Autorespond", "X-Failed-Recipients",
-    "X-Forwarded-To", "X-Forwarded-For", "X-Forwarded-Message-Id", "Resent-From", "Resent-To", "X-CRM-Ref",
-)  # fmt: skip
-WANTED = {name: name.lower() for name in HEADER_NAMES} | {name.lower(): name.lower() for name in HEADER_NAMES}
 
-Headers = dict[str, list[str]]
+__all__ = ["HEADER_NAMES", "facts_of", "mail_of", "reference_of"]
 
 
 def facts_of(message: dict[str, Any], own_keys: frozenset[str]) -> MailFacts:
@@ -55,7 +42,7 @@ def mail_of(message: dict[str, Any], own_keys: frozenset[str]) -> RemoteMail:
         facts = replace(facts, is_forward=True)
     return RemoteMail(
         facts=facts,
-        subject=decode_words(_first(headers, "subject"))[:MAX_SUBJECT],
+        subject=subject_of(headers),
         text=text,
         html=html,
         files=tuple(reader.files),
@@ -66,7 +53,7 @@ def mail_of(message: dict[str, Any], own_keys: frozenset[str]) -> RemoteMail:
 
 def reference_of(message: dict[str, Any]) -> UUID | None:
     """The CRM's own mark of a message."""
-    return _uuid(_headers(message).get("x-crm-ref", []))
+    return mark_of(_headers(message))
 
 
 def _facts(message: dict[str, Any], headers: Headers, own_keys: frozenset[str]) -> MailFacts:
@@ -82,131 +69,16 @@ def _facts(message: dict[str, Any], headers: Headers, own_keys: frozenset[str]) 
         "is_spam": "SPAM" in labels,
         "is_trash": "TRASH" in labels,
     }
-    if _is_over_limits(message, headers):
-        return MailFacts(**place, sender=None, is_readable=False)
-    to, cc, bcc = (parse_mailboxes(headers.get(name, ())) for name in ("to", "cc", "bcc"))
-    people = len(to.found) + len(cc.found) + len(bcc.found)
-    return MailFacts(
-        **place,
-        **_kinds(headers, own_keys),
-        sender=_sender(headers.get("from", [])),
-        to=_people(to),
-        cc=_people(cc),
-        bcc=_people(bcc),
-        internet_message_id=next(iter(_wire_ids(headers.get("message-id", []))), ""),
-        references=_references(headers),
-        # Only what the mailbox itself sent can be the CRM's own mail; from a stranger the mark says nothing.
-        crm_ref=_uuid(headers.get("x-crm-ref", [])) if direction == Direction.OUTBOUND else None,
-        is_readable=people <= MAX_PEOPLE and not (to.is_broken or cc.is_broken or bcc.is_broken),
-    )
-
-
-def _is_over_limits(message: dict[str, Any], headers: Headers) -> bool:
-    """Whether a header block is larger than any real mail's, so that reading it would cost more than it can tell."""
-    count = len((message.get("payload") or {}).get("headers") or ())
-    return count > MAX_HEADERS or sum(len(value) for values in headers.values() for value in values) > MAX_HEADER_CHARS
+    facts = read_facts(place, headers, len((message.get("payload") or {}).get("headers") or ()), own_keys)
+    if facts.is_bounce and CAP_REPORT in str(message.get("snippet") or ""):
+        return replace(facts, is_cap_report=True)
+    return facts
 
 
 def _headers(message: dict[str, Any]) -> Headers:
     """The header fields that count, by lower-case name."""
-    found: Headers = {}
-    for entry in (message.get("payload") or {}).get("headers") or ():
-        name = str(entry.get("name") or "")
-        key = WANTED.get(name) or WANTED.get(name.lower())
-        if key:
-            found.setdefault(key, []).append(str(entry.get("value") or ""))
-    return found
-
-
-def _first(headers: Headers, name: str) -> str:
-    values = headers.get(name)
-    return values[0] if values else ""
-
-
-def _kinds(headers: Headers, own_keys: frozenset[str]) -> dict[str, Any]:
-    """What machines and mail programs say of a mail (G-22, RFC 3834, RFC 8098, RFC 3464)."""
-    content = " ".join(headers.get("content-type", ())).lower()
-    submitted = _first(headers, "auto-submitted").strip().lower()
-    precedence = _first(headers, "precedence").strip().lower()
-    subject = decode_words(_first(headers, "subject"))
-    is_receipt = "disposition-notification" in content
-    is_delay = bool(DELAY_SUBJECT.match(subject))  # Google still tries: nothing has failed yet
-    return {
-        "is_receipt": is_receipt,
-        "is_bounce": not is_receipt
-        and not is_delay
-        and (
-            "delivery-status" in content
-            or "x-failed-recipients" in headers
-            or any("mailer-daemon@" in value.lower() for value in headers.get("from", ()))
-        ),
-        "is_list": not headers.keys().isdisjoint(("list-id", "list-unsubscribe", "list-post"))
-        or precedence in ("bulk", "list"),
-        "is_automatic": is_delay
-        or submitted.partition(";")[0].strip() not in ("", "no")
-        or precedence in ("auto_reply", "junk")
-        or not headers.keys().isdisjoint(("x-autoreply", "x-autorespond")),
-        "is_automatic_forward": _is_automatic_forward(headers, own_keys),
-        "is_forward": "x-forwarded-message-id" in headers
-        or bool(FORWARD_SUBJECT.match(subject)),
-    }
-
-
-def _is_automatic_forward(headers: Headers, own_keys: frozenset[str]) -> bool:
-    """Another mailbox's rule, or a redirect, brought it here; it was not written to this mailbox (G-04)."""
-    if "resent-from" in headers or "resent-to" in headers:
-        return True
-    if "x-forwarded-to" not in headers:
-        return "x-forwarded-for" in headers
-    parts = (part for value in headers["x-forwarded-to"] for part in re.split(r"[\s,]+", value))
-    return any(canonical_key(part) in own_keys for part in parts if "@" in part)
-
-
-def _sender(values: list[str]) -> Address | None:
-    """The one address in the one From header; anything else is no sender (two are nobody)."""
-    read = parse_mailboxes(values)
-    if len(values) != 1 or not read.is_sound or len(read.found) != 1:
-        return None
-    mailbox = read.found[0]
-    key = _key(mailbox.address)
-    return Address(mailbox.address, key, mailbox.name) if key else None
-
-
-def _people(read: Mailboxes) -> tuple[Address, ...]:
-    """The readable addresses of a field, each once, in order."""
-    people: dict[str, Address] = {}
-    for mailbox in read.found[:MAX_PEOPLE]:
-        key = _key(mailbox.address)
-        if key and key not in people:
-            people[key] = Address(mailbox.address, key, mailbox.name)
-    return tuple(people.values())
-
-
-@lru_cache(maxsize=8192)
-def _key(address: str) -> str:
-    """`match_key`, remembered: the same few people write all the time."""
-    return match_key(address)
-
-
-def _wire_ids(values: list[str]) -> list[str]:
-    return [found for value in values for found in WIRE_ID.findall(value)]
-
-
-def _references(headers: Headers) -> tuple[str, ...]:
-    """References, then In-Reply-To, each once; of a long chain the first and the last."""
-    ids = list(dict.fromkeys(_wire_ids(headers.get("references", [])) + _wire_ids(headers.get("in-reply-to", []))))
-    if len(ids) > MAX_REFERENCES:
-        ids = ids[:1] + ids[1 - MAX_REFERENCES :]
-    while len(ids) > 1 and sum(map(len, ids)) + len(ids) > MAX_REFERENCE_CHARS:
-        del ids[len(ids) > 2]
-    return tuple(ids)
-
-
-def _uuid(values: list[str]) -> UUID | None:
-    try:
-        return UUID(values[0].strip()) if values else None
-    except ValueError:
-        return None
+    entries = (message.get("payload") or {}).get("headers") or ()
+    return fields_of((str(entry.get("name") or ""), str(entry.get("value") or "")) for entry in entries)
 
 
 def _moment(internal_date: Any) -> datetime:

@@ -1,0 +1,1 @@
+"""Automations: workflow mail, which leaves by itself through the account's own mail server (S-02)."""

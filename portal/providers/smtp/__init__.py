@@ -1,0 +1,1 @@
+"""An account's own mail server, spoken to by SMTP."""
