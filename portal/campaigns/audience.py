@@ -59,7 +59,7 @@ class Audience:
     def words(self) -> str:
         """How they were chosen, in words."""
         if self.by == "list":
-            return "the contacts of a list"
+            return "a list of addresses"
         label = "all contacts" if self.show == "all" else f"contacts “{FILTERS.get(self.show, 'All')}”"
         return f"{label} that “{self.search}” finds" if self.search else label
 

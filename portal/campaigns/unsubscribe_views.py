@@ -10,7 +10,7 @@ from portal.campaigns import unsubscribing
 from portal.extensions import csrf, limiter
 
 blueprint = Blueprint("unsubscribe", __name__)
-PLACE = "/unsubscribe/<string(length=26):token>"
+PLACE = "/unsubscribe/<string(maxlength=64):token>"  # longer than a token and shorter too: links get cut
 PER_SENDER = "600 per minute"  # a mail provider presses for all its people from a few addresses
 PER_LINK = "20 per minute"
 ONE_CLICK = "One-Click"  # the value of the only field of RFC 8058, section 3.1
@@ -50,8 +50,9 @@ def unsubscribe(token: str) -> ResponseReturnValue:
 def subscribe_again(token: str) -> ResponseReturnValue:
     """Take it back."""
     unsubscribing.subscribe_again(token)
-    return redirect(url_for("unsubscribe.show_link", token=token), 303)
+    return redirect(url_for("unsubscribe.show_link", token=token, again=1), 303)
 
 
 def _page(token: str) -> str:
-    return render_template("campaigns/unsubscribe.html", token=token, standing=unsubscribing.standing_of(token))
+    standing, has_come_back = unsubscribing.standing_of(token), "again" in request.args
+    return render_template("campaigns/unsubscribe.html", token=token, standing=standing, has_come_back=has_come_back)

@@ -25,6 +25,19 @@ from portal.models import Account, Delivery, Unsubscribe
 TOKEN = re.compile(r"[a-z2-7]{26}")  # as lib.ids.new_token makes it
 
 
+class UnknownLink(NotFound):
+    """No campaign mail has this link; said to somebody who has no login here and only wants no more mail."""
+
+    title = "This link is not known here"
+
+    def __init__(self) -> None:
+        super().__init__("unknown_link")
+        self.message = (
+            "Nothing was changed. Perhaps the link was cut: press it in the mail itself, or answer the mail and say that "
+            "you want no more."
+        )
+
+
 class Standing(NamedTuple):
     """What a link is about, and how it stands: whose campaigns, to which address, unsubscribed since when."""
 
@@ -89,5 +102,5 @@ def _delivery_of(token: str) -> Delivery:
     query = select(Delivery).where(Delivery.token == token, Delivery.campaign_id.is_not(None))
     delivery = db.session.scalar(query) if TOKEN.fullmatch(token) else None  # a zero byte would upset PostgreSQL
     if delivery is None:
-        raise NotFound()
+        raise UnknownLink()
     return delivery

@@ -14,13 +14,14 @@ from sqlalchemy.orm import joinedload
 from portal.access.permissions import ROLE_LABELS, Permission, role_may
 from portal.conversations.service import conversation_subject, readable
 from portal.database import db
-from portal.models import Connection, Contact, Conversation, Membership, Mention, Message, User
+from portal.models import Connection, Contact, Conversation, Membership, Mention, Message, OutboxMail, User
 
 PAGE = 25
 MAX_SEARCH = 200
 FILTERS = {"all": "All", "open": "Open", "ended": "Ended", "mine": "Mine", "waiting": "Waiting for me"}
 
 TROUBLES = {"failed": "not_sent", "unknown": "unsure"}
+WAITS = {"reset": "queued", "time": "scheduled"}  # what a mail of ours waits for, to the status vocabulary
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ConversationRow:
     is_mine: bool
     user_name: str
     is_waiting: bool
-    trouble: str  # of the status vocabulary: a mail in it did not leave, or perhaps did not
+    trouble: str  # of the status vocabulary: a mail in it did not leave (yet), or perhaps did not
     last_message_at: datetime
     message_count: int
 
@@ -119,7 +120,7 @@ def _last_messages(ids: list[UUID]) -> dict[UUID, tuple[str, str]]:
         .subquery()
     )
     rows = db.session.execute(select(ranked).where(ranked.c.place == 1)).all()
-    troubled = _troubled(ids)
+    troubled = _waiting(ids) | _troubled(ids)
     return {
         row.conversation_id: (
             readable(row.snippet, "message.snippet", row.account_id, row.id),
@@ -136,6 +137,17 @@ def _troubled(ids: list[UUID]) -> dict[UUID, str]:
     )
     states = db.session.execute(query.order_by(Message.state.desc()))
     return {conversation_id: TROUBLES[state] for conversation_id, state in states}
+
+
+def _waiting(ids: list[UUID]) -> dict[UUID, str]:
+    """Conversations with a mail that has not left yet: for its time, for the cap, or for the mail server."""
+    query = select(Message.conversation_id, OutboxMail.waits_for).join(OutboxMail, OutboxMail.message_id == Message.id)
+    query = query.where(
+        Message.conversation_id.in_(ids),
+        OutboxMail.state == "prepared",
+        or_(OutboxMail.waits_for != "", OutboxMail.attempts > 0, OutboxMail.error != ""),
+    )
+    return {conversation_id: WAITS.get(waits_for, "waiting") for conversation_id, waits_for in db.session.execute(query)}
 
 
 def _row(row: Conversation, user_id: UUID, snippet: str, trouble: str) -> ConversationRow:

@@ -14,7 +14,7 @@ from portal.conversations.service import message_subject
 from portal.database import db
 from portal.lib.clock import now
 from portal.models import Connection, Conversation, ConversationThread, Membership, Message, OutboxMail, User
-from portal.sending import caps
+from portal.sending import caps, waiting
 
 OUTBOX_ROWS = 100
 
@@ -73,12 +73,16 @@ def parent_of(conversation: Conversation) -> Message | None:
 
 @dataclass(frozen=True)
 class OnItsWay:
-    """How far a mail of ours is. `leaves_at`: about when a waiting one leaves; `must_wait`: its mailbox is at its cap."""
+    """How far a mail of ours is. `leaves_at`: about when a waiting one leaves; `must_wait`: its mailbox is at its cap.
+
+    `is_final`: it failed and may never leave any more, whatever is pressed.
+    """
 
     mail: OutboxMail
     message: Message
     leaves_at: datetime | None
     must_wait: bool
+    is_final: bool
 
     @property
     def state(self) -> str:
@@ -129,7 +133,9 @@ def outbox_of(account_id: UUID, user_id: UUID) -> list[OutboxLine]:
     found = [(mail, message) for mail, message in db.session.execute(query)]
     ends = _ends_of_waiting([mail for mail, _ in found])
     return [
-        OutboxLine(mail, message, *ends[mail.id], message.conversation.contact.name, message_subject(message))
+        OutboxLine(
+            mail, message, *ends[mail.id], _is_final(mail), message.conversation.contact.name, message_subject(message)
+        )
         for mail, message in found
     ]
 
@@ -146,7 +152,12 @@ def on_their_way(message_ids: list[UUID]) -> dict[UUID, OnItsWay]:
     )
     found = [(mail, message) for mail, message in db.session.execute(query)]
     ends = _ends_of_waiting([mail for mail, _ in found])
-    return {message.id: OnItsWay(mail, message, *ends[mail.id]) for mail, message in found}
+    return {message.id: OnItsWay(mail, message, *ends[mail.id], _is_final(mail)) for mail, message in found}
+
+
+def _is_final(mail: OutboxMail) -> bool:
+    """Whether a failed mail may never leave: the conversation ended, the address changed, or it is a colleague's now."""
+    return mail.state == "failed" and not mail.has_come_back and waiting.hindrance(mail) != ""
 
 
 def _ends_of_waiting(mails: list[OutboxMail]) -> dict[UUID, tuple[datetime | None, bool]]:

@@ -152,10 +152,9 @@ def test_a_bounce_that_overtakes_a_lost_answer_stands(desk: Desk, press: Press, 
 
 @pytest.mark.rule("G-19")
 @pytest.mark.fault(14)
+@pytest.mark.parametrize("backend", ["postgres"], indirect=True)
 def test_the_answer_and_the_sync_meet_the_same_mail_at_the_same_moment(desk: Desk, press: Press, app: Flask) -> None:
     """PostgreSQL ends one of two that wait for each other; SQLite knows one writer only."""
-    if db.engine.dialect.name != "postgresql":
-        pytest.skip("one writer at a time")
     press()
     claim = outbox.claim_mail(desk.mails()[0].id)
     assert isinstance(claim, outbox.Claim)

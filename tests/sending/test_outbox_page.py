@@ -40,6 +40,19 @@ def test_it_shows_ones_own_mail_with_state_and_reason_and_the_drafts(
     assert "New mail to" not in page
 
 
+@pytest.mark.rule("S-03")
+def test_a_mail_that_may_never_leave_has_no_button_for_it(desk: Desk, press: Callable[..., Any], client: Any) -> None:
+    press()
+    conversation = desk.message().conversation
+    outcomes.fail(desk.mails()[0], "refused")
+    conversation.state = "ended"
+    db.session.commit()
+    for page in ("/outbox", f"/conversations/{conversation.id}"):
+        text = client.get(page).text
+        assert "Google refused it." in text
+        assert "Try again" not in text
+
+
 def test_old_mail_leaves_the_page_once_it_has_left(desk: Desk, press: Callable[..., Any], client: Any) -> None:
     press()
     press(token="t2", subject="Second")

@@ -44,6 +44,7 @@ def test_it_leaves_at_its_time_and_not_before(desk: Desk, press: Press, client: 
     assert "Scheduled" in page
     assert "Send it now" in page
     assert "Take it back" in page
+    assert "Scheduled" in client.get("/conversations").text
     assert "Scheduled" in client.get(f"/conversations/{desk.message().conversation_id}").text
     desk.pass_time(23 * 3600)
     assert outbox.sweep() == 0
