@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
-from uuid import uuid4
 
-from flask import request
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
-    HiddenField,
     IntegerField,
     RadioField,
     SelectChoice,
@@ -21,22 +16,18 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length, NumberRange, ValidationError
 
 from portal.automations.service import Details
-from portal.campaigns.forms import refuse_cut_fields, refuse_unknown_fields
+from portal.campaigns.forms import TemplateForm
 from portal.models import Automation
-from portal.rules.sending import is_header_safe
 from portal.rules.workflows import LONGEST_DELAY, OFFERED, UNITS, Trigger, split_delay
 from portal.sending.delivery_letters import Letter, open_letter
-from portal.sending.forms import MAX_SUBJECT, ONE_LINE, RichTextFields
+from portal.sending.forms import MAX_SUBJECT
 
-MAX_TOKEN = 64
 MAX_COUNT = int(LONGEST_DELAY / timedelta(minutes=1))
 
 
-class AutomationForm(RichTextFields, FlaskForm):
-    """Name, trigger, delay, text. `token` makes a second press the same automation."""
+class AutomationForm(TemplateForm):
+    """Name, trigger, delay, text."""
 
-    token = HiddenField()
-    name = StringField("Name", [Length(max=200, message="Use at most 200 characters.")])
     trigger = RadioField(
         "Send it when", choices=[SelectChoice(item.value, item.label) for item in OFFERED], default=OFFERED[0].value
     )
@@ -47,13 +38,6 @@ class AutomationForm(RichTextFields, FlaskForm):
     unit = SelectField("Unit", choices=[SelectChoice(unit, unit) for unit in UNITS], default="minutes")
     includes_imported = BooleanField("Also for contacts that come by an import")
     subject = StringField("Subject", [Length(max=MAX_SUBJECT, message="Use at most 250 characters.")])
-
-    def __init__(self, data: dict[str, Any] | None = None) -> None:
-        """`data` is what the form begins with; once it is sent, only what was sent counts."""
-        super().__init__(data=None if request.method == "POST" else data)
-        if not self.is_submitted() or not (self.token.data or "").isalnum():
-            self.token.data = uuid4().hex
-        self.token.data = self.token.data[:MAX_TOKEN]
 
     @classmethod
     def of(cls, automation: Automation) -> AutomationForm:
@@ -67,29 +51,14 @@ class AutomationForm(RichTextFields, FlaskForm):
             }
         )  # fmt: skip
 
-    def validate_name(self, field: StringField) -> None:
-        if not (field.data or "").strip():
-            raise ValidationError("Give it a name. Only colleagues see it.")
-        if not is_header_safe(field.data):
-            raise ValidationError("Write it on one line, without control characters.")
-
     def validate_delay(self, field: IntegerField) -> None:
         if self.delay_minutes > MAX_COUNT:
             raise ValidationError(f"Wait at most {LONGEST_DELAY.days} days.")
-
-    def validate_subject(self, field: StringField) -> None:
-        if not (field.data or "").strip():
-            raise ValidationError("Write a subject.")
-        if not is_header_safe(field.data):
-            raise ValidationError(ONE_LINE)
-        refuse_unknown_fields(field.data)
 
     def validate_text(self, field: TextAreaField) -> None:
         if not (field.data or "").strip() and not (self.html.data or "").strip():
             raise ValidationError("Write the text of the mail.")
         super().validate_text(field)
-        refuse_unknown_fields(self.body)
-        refuse_cut_fields(self.body, self.clean_html)
 
     @property
     def delay_minutes(self) -> int:

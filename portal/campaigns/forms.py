@@ -30,18 +30,12 @@ CHOICES = [
 ]
 
 
-class CampaignForm(RichTextFields, FlaskForm):
-    """A draft. `token` makes a second press the same campaign; `action` is "save" or "count"."""
+class TemplateForm(RichTextFields, FlaskForm):
+    """What a campaign and an automation share: a name and a text with fields. `token` makes a second press the same one."""
 
     token = HiddenField()
-    action = StringField()  # the button that was pressed
     name = StringField("Name", [Length(max=200, message="Use at most 200 characters.")])
-    by = RadioField("Choose the contacts", choices=WAYS, default="filter")
-    q = StringField("Search by name or address", [Length(max=MAX_SEARCH, message="Use at most 200 characters.")])
-    show = SelectField("Which contacts", choices=CHOICES, default="all")
-    people = TextAreaField("Addresses", [Length(max=MAX_LIST, message="Paste at most 5,000 addresses.")])
-    sender = RadioField("From", choices=FROM, default="account")
-    subject = StringField("Subject", [Length(max=MAX_SUBJECT, message="Use at most 250 characters.")])
+    subject: StringField
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         """`data` is what the form begins with; once it is sent, only what was sent counts."""
@@ -49,18 +43,6 @@ class CampaignForm(RichTextFields, FlaskForm):
         if not self.is_submitted() or not (self.token.data or "").isalnum():
             self.token.data = uuid4().hex
         self.token.data = self.token.data[:MAX_TOKEN]
-
-    @classmethod
-    def of(cls, campaign: Campaign) -> CampaignForm:
-        """The form of a draft."""
-        letter, audience = open_letter(campaign), Audience.of(campaign.audience)
-        return cls(
-            {
-                "name": campaign.name, "by": audience.by, "q": audience.search, "show": audience.show,
-                "people": "\n".join(audience.people), "sender": campaign.sender, "subject": letter.subject,
-                "text": letter.text, "html": letter.html,
-            }
-        )  # fmt: skip
 
     def validate_name(self, field: StringField) -> None:
         if not (field.data or "").strip():
@@ -79,6 +61,30 @@ class CampaignForm(RichTextFields, FlaskForm):
         super().validate_text(field)
         refuse_unknown_fields(self.body)
         refuse_cut_fields(self.body, self.clean_html)
+
+
+class CampaignForm(TemplateForm):
+    """A draft. `action` is "save" or "count"."""
+
+    action = StringField()  # the button that was pressed
+    by = RadioField("Choose the contacts", choices=WAYS, default="filter")
+    q = StringField("Search by name or address", [Length(max=MAX_SEARCH, message="Use at most 200 characters.")])
+    show = SelectField("Which contacts", choices=CHOICES, default="all")
+    people = TextAreaField("Addresses", [Length(max=MAX_LIST, message="Paste at most 5,000 addresses.")])
+    sender = RadioField("From", choices=FROM, default="account")
+    subject = StringField("Subject", [Length(max=MAX_SUBJECT, message="Use at most 250 characters.")])
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> CampaignForm:
+        """The form of a draft."""
+        letter, audience = open_letter(campaign), Audience.of(campaign.audience)
+        return cls(
+            {
+                "name": campaign.name, "by": audience.by, "q": audience.search, "show": audience.show,
+                "people": "\n".join(audience.people), "sender": campaign.sender, "subject": letter.subject,
+                "text": letter.text, "html": letter.html,
+            }
+        )  # fmt: skip
 
     def validate_people(self, field: TextAreaField) -> None:
         if self.by.data != "list":

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from portal.access.permissions import Permission, role_may
+from portal.access.memberships import may_still
+from portal.access.permissions import Permission
 from portal.audit import events
 from portal.audit.service import record
 from portal.database import db
-from portal.models import Account, Automation, Campaign, Connection, MailRelay, Membership, User
+from portal.models import Account, Automation, Campaign, Connection, MailRelay
 from portal.notices.service import notify
 from portal.sending.delivery_letters import Post, bulk_sender, open_letter, post_of, practice_address
 
@@ -58,15 +59,7 @@ def _hindrance(campaign: Campaign) -> str:
 
 def may_send_campaigns(account_id: UUID, user_id: UUID) -> bool:
     """Whether a person still works in the account, in a role that sends campaigns (RBA-5, TEN-4)."""
-    query = select(Membership.role).join(User, User.id == Membership.user_id)
-    query = query.where(
-        Membership.account_id == account_id,
-        Membership.user_id == user_id,
-        Membership.state == "active",
-        User.deactivated_at.is_(None),
-    )
-    role = db.session.scalar(query)
-    return role is not None and role_may(role, Permission.WRITE_CAMPAIGNS)
+    return may_still(account_id, user_id, Permission.WRITE_CAMPAIGNS)
 
 
 def _pause(campaign: Campaign, because: str) -> None:

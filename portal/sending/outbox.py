@@ -167,7 +167,6 @@ def _provider(claim: Claim, http: Http) -> MailProvider:
     return open_mailbox(claim.provider, claim.grant_id, claim.mailbox_key, http)
 
 
-
 def sweep() -> int:
     """Enqueue every mail that is due and tell how many; what waits in the queue already is not doubled."""
     with transaction():

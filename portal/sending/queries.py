@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import defer, joinedload
 
-from portal.access.permissions import Permission, role_may
+from portal.access.memberships import may_still
+from portal.access.permissions import Permission
 from portal.conversations.service import message_subject
 from portal.database import db
 from portal.lib.clock import now
-from portal.models import Connection, Conversation, ConversationThread, Membership, Message, OutboxMail, User
+from portal.models import Connection, Conversation, ConversationThread, Message, OutboxMail
 from portal.sending import caps, waiting
 
 OUTBOX_ROWS = 100
@@ -21,15 +22,7 @@ OUTBOX_ROWS = 100
 
 def may_still_send(mail: OutboxMail) -> bool:
     """Whether its writer still works in the account, in a role that writes mail (RBA-5, TEN-4)."""
-    query = select(Membership.role).join(User, User.id == Membership.user_id)
-    query = query.where(
-        Membership.account_id == mail.account_id,
-        Membership.user_id == mail.user_id,
-        Membership.state == "active",
-        User.deactivated_at.is_(None),
-    )
-    role = db.session.scalar(query)
-    return role is not None and role_may(role, Permission.WRITE_MAIL)
+    return may_still(mail.account_id, mail.user_id, Permission.WRITE_MAIL)
 
 
 def thread_of(conversation: Conversation, connection: Connection) -> str | None:

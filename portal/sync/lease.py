@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
 
+from portal.access.memberships import working_role
 from portal.audit import events
 from portal.audit.service import record
 from portal.connections.acknowledgements import may_sync
@@ -77,23 +78,9 @@ def _locked(connection_id: UUID) -> Connection | None:
 
 def refusal(connection: Connection) -> Cause | None:
     """Why this connection may not sync now (H-07, RBA-5); None when it may."""
-    if not _works_here(connection):
+    if working_role(connection.account_id, connection.user_id) is None:
         return Cause.MEMBERSHIP_ENDED
     return None if may_sync(connection) else Cause.ACKNOWLEDGEMENT_MISSING
-
-
-def _works_here(connection: Connection) -> bool:
-    query = (
-        select(Membership.id)
-        .join(User, User.id == Membership.user_id)
-        .where(
-            Membership.account_id == connection.account_id,
-            Membership.user_id == connection.user_id,
-            Membership.state == "active",
-            User.deactivated_at.is_(None),
-        )
-    )
-    return db.session.scalar(query) is not None
 
 
 def _run_of(row: Connection, lease: UUID) -> Run:
