@@ -31,6 +31,9 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 WEAK_PASSWORDS = {None, "", "postgres", "password", "portal", "admin", "secret", "changeme", "change-me"}
 GOOGLE_DOMAINS = (".google.com", ".googleapis.com")
+MICROSOFT_PLACES = {
+    "ms_login_base": "https://login.microsoftonline.com", "graph_base": "https://graph.microsoft.com",
+}  # fmt: skip
 
 
 def _is_google(url: str) -> bool:
@@ -68,6 +71,14 @@ class Settings:
     pubsub_audience: str = ""
     pubsub_sa_email: str = ""
     pubsub_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+
+    ms_client_id: str = "aesthetix-demo-ms"
+    ms_client_secret: str = field(default="demo-secret", repr=False)
+    ms_login_base: str = "https://login.microsoftonline.com"
+    ms_tenant: str = "common"  # work and personal accounts
+    graph_base: str = "https://graph.microsoft.com"
+    ms_app_name: str = "Aesthetix Mail Sync"  # the name that Microsoft's consent page shows
+    ms_push: bool = True  # ask Graph for notices; without, polling only
 
     gmail_units_per_minute: int = 6000  # per mailbox; Google's quota of projects made since 2026-05-01
     gmail_project_units_per_minute: int = 1_200_000
@@ -134,6 +145,13 @@ class Settings:
             for name in sorted(providers)
             if not _is_google(getattr(self, name))
         ]
+        found += [
+            f"{name.upper()} must be {place} in production"
+            for name, place in MICROSOFT_PLACES.items()
+            if getattr(self, name) != place
+        ]
+        if self.ms_client_secret in ("", "demo-secret"):
+            found.append("MS_CLIENT_SECRET is missing or the demo's")
         if not self.base_url.startswith("https://"):
             found.append("BASE_URL must be https in production")
         if self.flask_debug:

@@ -9,6 +9,7 @@ from pathlib import Path
 from devtools.places import ROOT
 
 CALLBACK = "/connections/google/callback"
+MS_CALLBACK = "/connections/microsoft/callback"
 PUSH = "/webhooks/google/gmail"
 PUSH_SENDER = "gmail-push@demo.example"
 REPLY_DOMAIN = "replies.demo.example"
@@ -63,6 +64,11 @@ def portal_environment(
         "PUBSUB_AUDIENCE": addresses.base_url + PUSH,
         "PUBSUB_SA_EMAIL": PUSH_SENDER,
         "PUBSUB_JWKS_URL": f"{sandbox}/google/certs",
+        "MS_CLIENT_ID": "aesthetix-demo-ms",
+        "MS_CLIENT_SECRET": "demo-secret",
+        "MS_LOGIN_BASE": f"{sandbox}/microsoft",
+        "MS_TENANT": "common",
+        "GRAPH_BASE": f"{sandbox}/graph",
         "REPLY_DOMAIN": REPLY_DOMAIN,
         "INTAKE_PORT": str(addresses.intake_port),
         "RELAY_PRIVATE_HOSTS": "true",
@@ -72,7 +78,11 @@ def portal_environment(
         "SANDBOX_SMTP_PORT": str(addresses.smtp_port),
         "SANDBOX_PUSH_URL": addresses.base_url + PUSH,
         "SANDBOX_PUSH_EMAIL": PUSH_SENDER,
-        "SANDBOX_REDIRECT_URIS": f"{addresses.base_url}{CALLBACK},http://localhost:{addresses.port}{CALLBACK}",
+        "SANDBOX_REDIRECT_URIS": ",".join(
+            f"{base}{path}"
+            for base in (addresses.base_url, f"http://localhost:{addresses.port}")
+            for path in (CALLBACK, MS_CALLBACK)
+        ),
     }
 
 

@@ -28,8 +28,9 @@ from portal.lib.clock import now
 from portal.lib.http import Http
 from portal.providers.errors import AuthorizationLost, MissingPermission, OperatorFault, ProviderError
 from portal.providers.google import oauth
-from portal.providers.google.oauth import CodeRefused, Identity, IdentityRefused, Tokens
+from portal.providers.google.oauth import CodeRefused, IdentityRefused
 from portal.providers.registry import mail_provider
+from portal.providers.types import Identity, Tokens
 from portal.rules.addresses import match_key
 from portal.rules.connecting import BOXES, READ, is_consumer_mailbox, missing_boxes
 
@@ -126,7 +127,7 @@ async def _look_inside(http: Http, tokens: Tokens, identity: Identity) -> Consen
         mailbox=profile.address,
         cursor=profile.cursor,
         aliases=tuple(dict.fromkeys((profile.address, *aliases))),
-        is_consumer=is_consumer_mailbox(profile.address, identity.hosted_domain),
+        is_consumer=is_consumer_mailbox(profile.address, identity.organization),
     )
 
 

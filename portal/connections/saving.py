@@ -18,7 +18,7 @@ from portal.conversations.service import end_conversations
 from portal.database import db
 from portal.lib.clock import now
 from portal.models import Account, Connection, Grant
-from portal.providers.google.oauth import Identity, Tokens
+from portal.providers.types import Identity, Tokens
 from portal.rules.addresses import match_key
 from portal.rules.connecting import ConsumerPolicy, Effect, Purpose, consumer_policy, decide_effect
 from portal.rules.reasons import Cause

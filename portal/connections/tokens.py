@@ -27,8 +27,8 @@ from portal.lib.ids import new_id
 from portal.models import Grant
 from portal.providers.errors import AuthorizationLost, OperatorFault, ProviderError, Temporary
 from portal.providers.google import oauth
-from portal.providers.google.oauth import Tokens
 from portal.providers.registry import mail_provider
+from portal.providers.types import Tokens
 from portal.sealing import open_text, seal_text
 
 REFRESH_BEFORE = timedelta(minutes=5)

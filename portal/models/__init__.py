@@ -2,6 +2,7 @@
 
 from portal.models.account import Account, Membership
 from portal.models.audit import AuditEvent
+from portal.models.bcc import BccAddress, OwnAddress, TrackedContact
 from portal.models.bulk import Automation, Campaign, Delivery, Unsubscribe
 from portal.models.connection import (
     Acknowledgement,
@@ -9,6 +10,7 @@ from portal.models.connection import (
     Connection,
     Grant,
     OAuthAttempt,
+    Subscription,
     SyncGap,
 )
 from portal.models.contact import Contact, ContactAddress, ContactImport, Mention
@@ -35,6 +37,7 @@ __all__ = [
     "Attachment",
     "AuditEvent",
     "Automation",
+    "BccAddress",
     "Campaign",
     "Connection",
     "Contact",
@@ -55,10 +58,13 @@ __all__ = [
     "Notice",
     "OAuthAttempt",
     "OutboxMail",
+    "OwnAddress",
     "Participant",
     "ScheduleTick",
+    "Subscription",
     "SyncGap",
     "ThreadClaim",
+    "TrackedContact",
     "Unsubscribe",
     "User",
     "UserSession",

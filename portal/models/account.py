@@ -29,6 +29,7 @@ class Account(Row):
     send_cap: Mapped[int] = mapped_column(default=500)  # a personal Gmail mailbox
     send_cap_workspace: Mapped[int] = mapped_column(default=500)
     send_cap_microsoft: Mapped[int] = mapped_column(default=500)
+    bcc_new_contacts: Mapped[str] = mapped_column(String(10), default="create", server_default="create")  # B-06: create, ask
     acknowledgement_grace_days: Mapped[int] = mapped_column(default=14)  # H-06
 
     @property

@@ -80,6 +80,17 @@ class Grant(Row):
     revoke_pending_at: Mapped[datetime | None]  # the provider could not be told yet
 
 
+class Subscription(Row):
+    """A push subscription that the provider knows by an id of its own (Graph); a grant may have several."""
+
+    __tablename__ = "subscription"
+
+    grant_id: Mapped[UUID] = mapped_column(ForeignKey("grant.id"), index=True)
+    remote_id: Mapped[str] = mapped_column(String(200), unique=True)
+    resource: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[datetime]
+
+
 class Connection(AccountRow):
     """One user's mailbox in one account, with its own beginning, cursor and aliases."""
 
@@ -111,7 +122,7 @@ class Connection(AccountRow):
     disconnected_at: Mapped[datetime | None]
     disconnect_cause: Mapped[str] = mapped_column(String(30), default="")  # user, updated, admin
 
-    cursor: Mapped[str] = mapped_column(String(2000), default="")
+    cursor: Mapped[str] = mapped_column(Text, default="", server_default="")  # Graph: two links of any length
     last_success_at: Mapped[datetime | None]  # the moment the last whole sync began
     last_logged_at: Mapped[datetime | None]
     next_poll_at: Mapped[datetime]

@@ -78,7 +78,7 @@ class Message(AccountRow):
     connection_id: Mapped[UUID | None] = mapped_column(ForeignKey("connection.id"))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id"))  # who wrote it, if one of us
     direction: Mapped[str] = mapped_column(String(8))  # inbound, outbound
-    origin: Mapped[str] = mapped_column(String(10))  # crm, mailbox, routed (came to the conversation's own address)
+    origin: Mapped[str] = mapped_column(String(10))  # crm, mailbox, routed (came to the conversation's own address), bcc
     is_forward: Mapped[bool] = mapped_column(default=False)
     is_automatic: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(String(10), default="logged")  # logged, sending, sent, failed, unknown

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.models.base import AccountRow
+from portal.models.base import ADDRESS, AccountRow
 
 
 class IntakeMail(AccountRow):
@@ -25,16 +25,22 @@ class IntakeMail(AccountRow):
     )
 
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id"))  # whose conversation or mail it concerns
-    kind: Mapped[str] = mapped_column(String(10))  # reply, bounce: which of the two addresses it came to
+    kind: Mapped[str] = mapped_column(String(10))  # reply, bounce, bcc: which kind of address it came to
     token: Mapped[str] = mapped_column(String(40))
     conversation_id: Mapped[UUID | None] = mapped_column(ForeignKey("conversation.id"))
     outbox_id: Mapped[UUID | None] = mapped_column(ForeignKey("outbox_mail.id"))
     delivery_id: Mapped[UUID | None] = mapped_column(ForeignKey("delivery.id"))
     digest: Mapped[str] = mapped_column(String(64))  # of Message-ID and body
     has_null_sender: Mapped[bool] = mapped_column(default=False)  # MAIL FROM:<>
+    # Who handed it in, for SPF (RFC 7208); emptied once decided
+    peer: Mapped[str] = mapped_column(String(45), default="", server_default="")
+    helo: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    mail_from: Mapped[str] = mapped_column(ADDRESS, default="", server_default="")
+    authentication: Mapped[str] = mapped_column(String(10), default="", server_default="")  # proven, unproven (B-05)
     size: Mapped[int] = mapped_column(BigInteger, default=0)
     raw: Mapped[bytes | None]  # sealed ("intake_mail.raw"); dropped once decided
-    state: Mapped[str] = mapped_column(String(10), default="received")  # received, decided, unreadable
+    state: Mapped[str] = mapped_column(String(10), default="received")
+    # received, unverified or unmatched (a mail with a person's BCC address that waits for its owner), decided, unreadable
     outcome: Mapped[str] = mapped_column(String(10), default="")  # rules.reasons.Outcome
     reason: Mapped[str] = mapped_column(String(40), default="")  # rules.reasons.Reason
     message_id: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"))

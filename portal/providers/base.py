@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from portal.providers.types import ChangePage, Profile, RemoteFile, RemoteMail, Sent, Unread, Watch
+from portal.providers.types import ChangePage, Held, Profile, RemoteFile, RemoteMail, Sent, Unread, Watch
 from portal.rules.facts import MailFacts
 
 TokenSource = Callable[[str | None], Awaitable[str]]
@@ -53,10 +53,13 @@ class MailProvider(Protocol):
         """The sent mail that bears this reference, looked for in what was sent since a moment."""
         ...
 
-    async def watch(self) -> Watch | None:
-        """Ask for push notices; None where the operator has not set them up."""
+    async def watch(self, secret: str, held: Sequence[Held] = ()) -> Watch | None:
+        """Ask for push notices or renew those `held`; None where the operator has not set them up.
+
+        Notices bear `secret` where the provider lets us give one (Graph's clientState).
+        """
         ...
 
-    async def stop_watch(self) -> None:
+    async def stop_watch(self, held: Sequence[Held] = ()) -> None:
         """End the push notices of this mailbox."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from portal.rules.facts import MailFacts
@@ -78,7 +78,36 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """A token answer. `refresh_token` is "" when none came; `scope` is what was granted, "" when not said."""
+
+    access_token: str = field(repr=False)  # what is repr=False cannot come into a log by accident (OAU-8)
+    expires_in: int
+    refresh_token: str = field(default="", repr=False)
+    scope: str = ""
+    id_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who consented. `subject` is the provider's own id of the person; `organization` is "" for a personal account."""
+
+    subject: str
+    organization: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A subscription as the provider knows it: its id there, what it watches, until when."""
+
+    remote_id: str
+    resource: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Watch:
-    """A push subscription of a mailbox."""
+    """Push notices of a mailbox: until when, and the subscriptions they rest on (Gmail has none of its own name)."""
 
     expires_at: datetime
+    held: tuple[Held, ...] = ()

@@ -70,6 +70,7 @@ class ConversationFact:
     participants: frozenset[str]
     is_open: bool = True
     ended_cause: str = ""
+    began_in_crm: bool = False  # its first mail was an individual mail from the CRM (O-02)
 
 
 @dataclass(frozen=True)
@@ -83,4 +84,7 @@ class CrmFacts:
     alternates: frozenset[str] = frozenset()  # addresses that are only alternates
     candidates: tuple[ConversationFact, ...] = ()  # by provider thread first, then by references from last to first
     sent_message: tuple[UUID, UUID, UUID] | None = None  # (message, conversation, contact) of the CRM's own mail
+    only_crm_threads: bool = False  # an Outlook mailbox: only threads that began in the CRM sync (O-02)
+    tracked: frozenset[UUID] = frozenset()  # contacts whom the owner tracks by BCC Sync (B-03)
+    met_as: tuple[UUID, UUID, UUID] | None = None  # (message, conversation, contact): this very mail came in another way
     is_claimed_elsewhere: bool = False  # the mail's thread goes on in another account that has this mailbox

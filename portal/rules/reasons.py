@@ -64,6 +64,15 @@ class Reason(StrEnum):
     UNKNOWN_SENDER = "unknown_sender"
     LOOP = "loop"
     DELAY_REPORT = "delay_report"
+    ALREADY_LOGGED = "already_logged"
+    TRACKED_WRITTEN = "tracked_written"
+    BCC_LOGGED = "bcc_logged"
+    BCC_OF_CRM_MAIL = "bcc_of_crm_mail"
+    NOT_STARTED_IN_CRM = "not_started_in_crm"
+    UNVERIFIED = "unverified"
+    UNMATCHED = "unmatched"
+    DROPPED_BY_OWNER = "dropped_by_owner"
+    FOREIGN_SENDER = "foreign_sender"
     UNREADABLE_SENDER = "unreadable_sender"
     UNREADABLE_MAIL = "unreadable_mail"
 
@@ -121,6 +130,17 @@ EXPLAINED: dict[Reason, Explanation] = {
     Reason.ROUTED_AUTOMATIC: _logged("An automatic reply of {contact} to a mail from the CRM."),
     Reason.UNKNOWN_SENDER: _left_out("Somebody whom this conversation does not know wrote to its address."),
     Reason.LOOP: _left_out("It went in a circle between mail programs."),
+    Reason.ALREADY_LOGGED: _logged("It came in another way already, and stands once in the conversation with {contact}."),
+    Reason.TRACKED_WRITTEN: _logged("You wrote to {contact}, whom you track by BCC Sync."),
+    Reason.BCC_LOGGED: _logged("You put your BCC address into a mail to {contact}."),
+    Reason.BCC_OF_CRM_MAIL: _logged("You wrote it to {contact} in the CRM; the copy changes nothing."),
+    Reason.NOT_STARTED_IN_CRM: _left_out("This thread did not begin with a mail from the CRM. Outlook syncs only those."),
+    Reason.UNVERIFIED: Explanation(
+        Outcome.HELD, "It says that it comes from you, and nothing proves it. You decide.", "Decide"
+    ),
+    Reason.UNMATCHED: Explanation(Outcome.HELD, "None of the people in To is a contact. You decide.", "Decide"),
+    Reason.DROPPED_BY_OWNER: _left_out("You left it out."),
+    Reason.FOREIGN_SENDER: _left_out("Somebody else wrote to your BCC address. Nothing of it was kept."),
     Reason.DELAY_REPORT: _left_out("A report that a mail is late. It is still under way."),
     Reason.UNREADABLE_SENDER: Explanation(
         Outcome.UNREADABLE, "Its sender could not be read beyond doubt, so it was not filed.", "Try again"
@@ -144,6 +164,8 @@ class FileReason(StrEnum):
     NOT_FETCHED = "not_fetched"
     NOT_STORED = "not_stored"
     MISSING = "missing"
+    TOO_LARGE_OUTLOOK = "too_large_outlook"
+    TYPE_NOT_SYNCED = "type_not_synced"
 
     @property
     def sentence(self) -> str:
@@ -155,6 +177,8 @@ FILE_SENTENCES: dict[FileReason, str] = {
     FileReason.TOO_LARGE_ANSWER: "An answer takes up to 25 MB of files. Ask for this one in another way.",
     FileReason.DISGUISED: "Its content is not what its name says. It is kept out of reach.",
     FileReason.DANGEROUS: "This kind of file can run a program. It is kept out of reach.",
+    FileReason.TOO_LARGE_OUTLOOK: "Outlook sync takes files up to 3 MB each. Your mailbox still has it.",
+    FileReason.TYPE_NOT_SYNCED: "Outlook sync does not take this type of file. Your mailbox still has it.",
     FileReason.NOT_FETCHED: "The mail provider did not hand it over. Your mailbox still has it.",
     FileReason.NOT_STORED: "It could not be stored here. Your mailbox still has it.",
     FileReason.MISSING: "The stored file cannot be found. Your mailbox may still have it.",

@@ -1,7 +1,8 @@
 """Addresses of the portal's own: where answers come back to a conversation, and where delivery reports go.
 
-`r-TOKEN@DOMAIN` is a conversation's Reply-To (S-01), `b-TOKEN@DOMAIN` the envelope sender of one mail (G-22). Tokens are
-unguessable; a trailing `+anything` is ignored, and case does not count (providers, section 7).
+`r-TOKEN@DOMAIN` is a conversation's Reply-To (S-01), `b-TOKEN@DOMAIN` the envelope sender of one mail (G-22),
+`u-TOKEN@DOMAIN` a person's BCC address (B-01). Tokens are unguessable; a trailing `+anything` is ignored, and case does not
+count (providers, section 7).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-ROUTED = re.compile(r"(?P<kind>[rb])-(?P<token>[a-z2-7]{26})(?:\+[^@]*)?")
+ROUTED = re.compile(r"(?P<kind>[rbu])-(?P<token>[a-z2-7]{26})(?:\+[^@]*)?")
 
 
 class Route(StrEnum):
@@ -17,6 +18,7 @@ class Route(StrEnum):
 
     REPLY = "r"
     BOUNCE = "b"
+    USER = "u"
 
 
 def routed_address(route: Route, token: str, domain: str) -> str:

@@ -79,7 +79,7 @@ async def _renew_one(due: Due, http: Http, gate: asyncio.Semaphore) -> bool:
         provider = open_mailbox(due.provider, due.grant_id, due.mailbox_key, http)
         try:
             _note_aliases(due, await provider.aliases())
-            watch = await provider.watch() if current_app.extensions["settings"].push_enabled else None
+            watch = await provider.watch("") if current_app.extensions["settings"].push_enabled else None
         except ProviderError as error:
             _note_failure(due, error)
             return False

@@ -24,6 +24,8 @@ GOOD = {
     "BASE_URL": "https://portal.lumen.example",
     "GOOGLE_CLIENT_ID": "1234.apps.googleusercontent.com",
     "GOOGLE_CLIENT_SECRET": "GOCSPX-k2j3h4",
+    "MS_CLIENT_ID": "0b7c9e52-5f1e-4a35-9d0f-3c8f1f0c2a11",
+    "MS_CLIENT_SECRET": "q8Q~k2j3h4",
     "REPLY_DOMAIN": "replies.lumen.health",
 }
 FAULTS = [
@@ -54,6 +56,9 @@ FAULTS = [
     ("GOOGLE_JWKS_URL", "http://www.googleapis.com/oauth2/v3/certs"),
     ("GMAIL_API_BASE", "http://127.0.0.1:8001"),
     ("PUBSUB_JWKS_URL", "http://127.0.0.1:8001/google/certs"),
+    ("MS_CLIENT_SECRET", "demo-secret"),
+    ("MS_LOGIN_BASE", "https://login.microsoftonline.com.evil.example"),
+    ("GRAPH_BASE", "http://127.0.0.1:8001/graph"),
     ("GOOGLE_PUBSUB_TOPIC", "projects/lumen/topics/gmail"),
 ]
 

@@ -18,7 +18,7 @@ from portal.connections.tokens import _Step
 from portal.database import db
 from portal.lib.clock import now
 from portal.models import Acknowledgement, AuditEvent, Decision, User
-from portal.providers.google.oauth import Tokens
+from portal.providers.types import Tokens
 from portal.rules.acknowledgement import RISKS
 from portal.sending.queries import may_still_send
 from tests import factories

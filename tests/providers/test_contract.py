@@ -239,7 +239,7 @@ def test_a_sent_mail_is_found_by_its_reference(box: Box) -> None:
 
 @pytest.mark.provider_fault(23)
 def test_a_watch_lives_for_days_and_can_be_stopped(box: Box) -> None:
-    watch = box.run(lambda p: p.watch())
+    watch = box.run(lambda p: p.watch("secret"))
     assert watch is not None
     assert timedelta(days=6) < watch.expires_at - datetime.now(UTC) <= timedelta(days=7, minutes=1)
     box.run(lambda p: p.stop_watch())

@@ -16,7 +16,7 @@ from portal.providers.google.history import list_ids, read_history, read_listing
 from portal.providers.google.parse import HEADER_NAMES, facts_of, mail_of, reference_of
 from portal.providers.google.parts import MAX_TEXT_BYTES, decode_base64, distant_texts
 from portal.providers.google.sending import SEND_PATH, UPLOAD_PATH, build_json, build_upload, fits_json, refuse_too_large
-from portal.providers.types import ChangePage, Profile, RemoteFile, RemoteMail, Sent, Unread, Watch
+from portal.providers.types import ChangePage, Held, Profile, RemoteFile, RemoteMail, Sent, Unread, Watch
 from portal.rules.facts import MailFacts
 
 METADATA = urlencode([("format", "metadata"), *(("metadataHeaders", name) for name in HEADER_NAMES)])
@@ -148,7 +148,7 @@ class GmailProvider:
                     raise message
         return None
 
-    async def watch(self) -> Watch | None:
+    async def watch(self, _secret: str = "", _held: Sequence[Held] = ()) -> Watch | None:
         """Ask for push notices of received and sent mail, for at most seven days."""
         if not self._topic:
             return None
@@ -159,7 +159,7 @@ class GmailProvider:
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return Watch(now() + WATCH_LIFE)
 
-    async def stop_watch(self) -> None:
+    async def stop_watch(self, _held: Sequence[Held] = ()) -> None:
         """End push for this mailbox and this project, whoever asked for it."""
         await self._client.post("stop", UNITS["stop"])
 

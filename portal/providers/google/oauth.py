@@ -6,7 +6,6 @@ https://developers.google.com/identity/protocols/oauth2/web-server and …/openi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -28,6 +27,7 @@ from portal.providers.errors import (
     Temporary,
 )
 from portal.providers.google.client import json_of
+from portal.providers.types import Identity, Tokens
 from portal.rules.connecting import GOOGLE_SCOPES, missing_scopes
 
 CALLBACK = "/connections/google/callback"
@@ -47,25 +47,6 @@ class CodeRefused(Refused):
 
 class IdentityRefused(Refused):
     """The id_token does not prove who consented. `args[0]` names the check that failed."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A token answer. `refresh_token` is "" when none came; `scope` is what was granted, "" when not said."""
-
-    access_token: str = field(repr=False)  # what is repr=False cannot come into a log by accident (OAU-8)
-    expires_in: int
-    refresh_token: str = field(default="", repr=False)
-    scope: str = ""
-    id_token: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who consented. `subject` is Google's own id of the person; `hosted_domain` is "" outside a Workspace."""
-
-    subject: str
-    hosted_domain: str
 
 
 def redirect_uri(settings: Settings) -> str:
