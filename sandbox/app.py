@@ -26,13 +26,18 @@ from sandbox.google.gmail import Gmail
 from sandbox.google.oauth import OAuth
 from sandbox.google.pages import build_pages
 from sandbox.http import ConnectionDropped, Request, Response, request_from_environ
+from sandbox.microsoft.graph import Graph
+from sandbox.microsoft.oauth import MsOAuth
+from sandbox.microsoft.pages import build_ms_pages
 from sandbox.people import WebClient
 from sandbox.push import Pusher
 from sandbox.state import World
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 API_PREFIXES = ("/gmail/", "/upload/", "/resumable/", "/batch")
-PROVIDER_PREFIXES = (*API_PREFIXES, "/google/")
+GRAPH_PREFIXES = ("/graph/", "/graph-upload/")
+LOGIN_PREFIXES = ("/google/", "/microsoft/")
+PROVIDER_PREFIXES = (*API_PREFIXES, *GRAPH_PREFIXES, *LOGIN_PREFIXES)
 
 
 class Application:
@@ -42,9 +47,13 @@ class Application:
         self.world = world
         self.post = Post(world)
         self.gmail = Gmail(world, self.post)
-        self.web_client = WebClient(self.post, self.gmail.sender)
         self.oauth = OAuth(world)
+        self.graph = Graph(world, self.post)
+        self.web_client = WebClient(self.post, self.gmail.sender, self.graph.sender)
+        self.ms_oauth = MsOAuth(world)
         self.pusher = Pusher(world)
+        self.graph.handled = self.handled
+        self.graph.listen(self.pusher)
         self.flask: Any = self._build_flask()  # Any: called as plain WSGI
 
     def _build_flask(self) -> Flask:
@@ -57,6 +66,7 @@ class Application:
         app.before_request(_refuse_other_sites)
         app.register_error_handler(HTTPException, _say_it_in_json)
         app.register_blueprint(build_pages(self.world))
+        app.register_blueprint(build_ms_pages(self.world))
         app.register_blueprint(build_control(self))
         app.register_blueprint(build_console(self))
         return app
@@ -64,6 +74,7 @@ class Application:
     def reset(self) -> None:
         """Nobody, nothing sent, no faults, no notice waiting."""
         self.pusher.reset()
+        self.graph.subscriptions.sent.clear()
         self.world.reset()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -109,6 +120,10 @@ class Application:
             return ""
         if request.path.startswith("/google/"):
             return self.oauth.owner(request.form())
+        if request.path.startswith("/microsoft/"):
+            return self.ms_oauth.owner(request.form())
+        if request.path.startswith(GRAPH_PREFIXES):
+            return self.graph.owner(request)
         return self.world.tokens.owner(request.bearer)
 
     def _real(self, request: Request, environ: dict[str, Any] | None) -> Response:
@@ -119,7 +134,10 @@ class Application:
                 return error.response
         if request.path.startswith(API_PREFIXES):
             return self._limited(request)
-        return self.oauth.answer(request) or self._page(request, environ or {})
+        if request.path.startswith(GRAPH_PREFIXES):
+            return self.graph.answer(request)
+        login = self.ms_oauth if request.path.startswith("/microsoft/") else self.oauth
+        return login.answer(request) or self._page(request, environ or {})
 
     def _limited(self, request: Request) -> Response:
         """A Gmail call under the cap of calls in flight per user, when one is set."""
@@ -154,7 +172,7 @@ class Application:
 def _refuse_other_sites() -> tuple[str, int] | None:
     """A page of another site, open in the same browser, may not press buttons here."""
     is_foreign = flask_request.headers.get("Sec-Fetch-Site") == "cross-site"
-    if is_foreign and not flask_request.path.startswith("/google/") and flask_request.method != "GET":
+    if is_foreign and not flask_request.path.startswith(LOGIN_PREFIXES) and flask_request.method != "GET":
         return "another site may not do this", 403
     return None
 

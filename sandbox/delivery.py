@@ -11,7 +11,9 @@ from email.utils import formataddr, formatdate
 from sandbox.addresses import addresses_in, canonical
 from sandbox.google.headers import first_of, normalise_line_ends, values_of, wire_headers, with_fields, without_fields
 from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
+from sandbox.microsoft.ids import exchange_id
 from sandbox.reports import fields_block, status_part
+from sandbox.signatures import signed
 from sandbox.sink import SinkMail
 from sandbox.state import World
 
@@ -30,6 +32,19 @@ class Arrival:
     auth: str = "pass"  # what Google's Authentication-Results will say: pass, fail, none
     exact: bool = False  # store the bytes as they are, without the receiving server's own fields
     via: str = "gmail"
+
+
+def _verdicts(verdict: str, sender: str, domain: str, is_google: bool) -> str:
+    """What the receiving provider found about the sender, in its own form."""
+    if is_google:
+        return (
+            f"mx.google.com; dkim={verdict} header.i=@{domain}; spf={verdict} smtp.mailfrom={sender}; "
+            f"dmarc={verdict} (p=NONE sp=NONE dis=NONE) header.from={domain}"
+        )
+    return (
+        f"spf={verdict} (sender IP is 192.0.2.10) smtp.mailfrom={domain}; dkim={verdict} header.d={domain};"
+        f"dmarc={verdict} action=none header.from={domain};compauth={verdict} reason=100"
+    )
 
 
 class Post:
@@ -58,28 +73,23 @@ class Post:
             world.changed(mailbox, message, entries)
         return message
 
-    def _stamped(self, raw: bytes, address: str, arrival: Arrival) -> bytes:
+    def _stamped(self, raw: bytes, mailbox: Mailbox, address: str, arrival: Arrival) -> bytes:
         """`raw` with the fields that the receiving side puts in front."""
         headers = wire_headers(raw)
         sender = arrival.mail_from or next(iter(addresses_in(values_of(headers, "From"))), "")
         domain = sender.rpartition("@")[2] or "unknown.example"
-        number = secrets.token_hex(8)
+        number, is_google = secrets.token_hex(8), mailbox.provider == "google"
         fields = [
             ("Delivered-To", address),
             ("Received", f"by 2002:a05:6022:1234 with SMTP id {number}; {formatdate(self.world.clock.now())}"),
         ]
         if arrival.auth != "none":
-            verdict = arrival.auth
-            fields.append((
-                "Authentication-Results",
-                f"mx.google.com; dkim={verdict} header.i=@{domain}; spf={verdict} smtp.mailfrom={sender}; "
-                f"dmarc={verdict} (p=NONE sp=NONE dis=NONE) header.from={domain}",
-            ))  # fmt: skip
+            fields.append(("Authentication-Results", _verdicts(arrival.auth, sender, domain, is_google)))
         if not first_of(headers, "Return-Path"):
             fields.insert(2, ("Return-Path", f"<{sender}>"))
         if not any(name.lower() == "message-id" for name, _ in headers):
-            fields.append(("Message-ID", f"<{number}.SMTPIN_ADDED_MISSING@mx.google.com>"))
-        return with_fields(raw, fields)
+            fields.append(("Message-ID", f"<{number}.SMTPIN_ADDED_MISSING@mx.google.com>" if is_google else exchange_id()))
+        return with_fields(raw, fields if is_google else fields[1:])
 
     # to addresses --------------------------------------------------------------------------------------------------
 
@@ -107,7 +117,7 @@ class Post:
         return delivered, unknown
 
     def _deliver(self, mailbox: Mailbox, raw: bytes, address: str, arrival: Arrival) -> StoredMessage:
-        stamped = raw if arrival.exact else self._stamped(raw, address, arrival)
+        stamped = raw if arrival.exact else self._stamped(raw, mailbox, address, arrival)
         labels = set(arrival.labels) or {"INBOX", "UNREAD"}
         message = self.file(mailbox, stamped, labels, arrival.internal_date)
         if mailbox.forward_to and not arrival.exact and "SPAM" not in labels:
@@ -158,6 +168,8 @@ class Post:
 
     def leave(self, raw: bytes, mail_from: str, recipients: list[str], via: str = "gmail") -> None:
         """Hand over mail that another program receives; keep mail for people outside in the sink."""
+        if via != "smtp" and any(self.world.router.is_routed(address) for address in recipients):
+            raw = signed(self.world, raw, mail_from)
         outside = self.world.router.hand_over(raw, mail_from, recipients)
         if outside:
             self.world.keep(SinkMail(self.world.clock.now(), via, mail_from, outside, raw))

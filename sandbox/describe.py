@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.accounts import sort_of, subject_of
 from sandbox.google.headers import decode_value, first_of, wire_headers
 from sandbox.google.mime import ParsedMail, parse_mail
 from sandbox.mailbox import Mailbox, StoredMessage
+from sandbox.microsoft.ids import immutable_id
 from sandbox.sink import SinkMail
 from sandbox.state import World
 
@@ -24,13 +26,13 @@ def shown_headers(parsed: ParsedMail) -> dict[str, str]:
 
 
 def describe_message(message: StoredMessage) -> dict[str, Any]:
-    """A message of a mailbox: `internal_date` in epoch milliseconds, attachments by name."""
+    """A message of a mailbox: `internal_date` in epoch milliseconds, attachments by name; `immutable_id` is Graph's."""
     parsed = message.parsed
     return {
         "id": message.id, "thread_id": message.thread_id, "labels": sorted(message.labels),
         "internal_date": message.internal_date, "history_id": message.history_id, "size": len(message.raw),
         "headers": shown_headers(parsed), "snippet": parsed.snippet, "text": parsed.text,
-        "attachments": list(parsed.attachment_names),
+        "attachments": list(parsed.attachment_names), "immutable_id": immutable_id(message.id),
     }  # fmt: skip
 
 
@@ -38,14 +40,16 @@ def describe_mailbox(world: World, mailbox: Mailbox) -> dict[str, Any]:
     """A mailbox with its counts and the tokens that are alive; no secret but the invented password."""
     watch = mailbox.watch
     return {
-        "address": mailbox.address, "name": mailbox.name, "kind": mailbox.kind, "sub": mailbox.sub,
-        "password": mailbox.password, "aliases": mailbox.aliases, "forward_to": mailbox.forward_to,
-        "auto_reply": mailbox.auto_reply,
+        "address": mailbox.address, "name": mailbox.name, "provider": mailbox.provider, "kind": mailbox.kind,
+        "sort": sort_of(mailbox), "sub": mailbox.sub, "subject": subject_of(mailbox), "password": mailbox.password,
+        "aliases": mailbox.aliases, "forward_to": mailbox.forward_to, "auto_reply": mailbox.auto_reply,
+        "code": mailbox.code, "needs_approval": mailbox.needs_approval, "is_disabled": mailbox.is_disabled,
         "mail_enabled": mailbox.mail_enabled, "send_cap": mailbox.send_cap,
         "history_id": mailbox.history_id, "history_floor": mailbox.history_floor,
         "messages": len(mailbox.messages), "threads": len(mailbox.threads), "drafts": dict(mailbox.drafts),
         "watch": {"topic": watch.topic, "labels": watch.labels, "expires": watch.expires} if watch else None,
-        "tokens": world.tokens.count(mailbox.address),
+        "subscriptions": list(mailbox.subscriptions.values()),
+        "tokens": world.tokens_of(mailbox).count(mailbox.address),
     }  # fmt: skip
 
 

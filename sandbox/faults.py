@@ -17,9 +17,10 @@ from typing import Any
 
 import orjson
 
-from sandbox.google.errors import standard_body
+from sandbox.google import errors as google
 from sandbox.http import JSON_TYPE, ConnectionDropped, Response
 from sandbox.inputs import BadInput, Types, check_fields
+from sandbox.microsoft import errors as microsoft
 
 _FIELDS: dict[str, Types] = {
     "method": str, "path": str, "mailbox": str, "times": int, "skip": int, "status": int, "headers": dict,
@@ -42,7 +43,7 @@ class FaultRule:
     skip: int = 0  # calls that pass before the rule bites
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    body: Any = None  # a string is sent as it is, anything else as JSON; without one an error is worded as Google does
+    body: Any = None  # a string is sent as it is, anything else as JSON; without one an error is worded as the provider does
     delay_ms: int = 0
     drop: bool = False
     after_effect: bool = False
@@ -88,7 +89,8 @@ class FaultRule:
         if isinstance(self.body, str):
             body, kind = self.body.encode("utf-8"), "text/html; charset=UTF-8"
         else:
-            value = standard_body(self.status or 200, path) if self.body is None else self.body
+            provider = microsoft if path.startswith(("/microsoft/", "/graph")) else google
+            value = provider.standard_body(self.status or 200, path) if self.body is None else self.body
             body, kind = (b"" if value is None else orjson.dumps(value)), JSON_TYPE
         names = {name.lower() for name in self.headers}
         headers = list(self.headers.items())
@@ -170,7 +172,10 @@ class Quirks:
         "history_ghost", "send_new_thread", "send_bounce", "token_without_refresh", "token_scope", "token_lifetime",
         "push_drop", "push_duplicate", "push_reverse", "push_numeric", "push_unpadded", "batch_reverse", "batch_lost_part",
         "id_token_bad_signature", "id_token_alg_none", "id_token_wrong_audience", "id_token_wrong_issuer",
-        "id_token_wrong_nonce",
+        "id_token_wrong_nonce", "ms_scope_form",
+        "ms_delta_page_size", "ms_delta_empty_page", "ms_delta_duplicate", "ms_delta_replay", "ms_delta_foreign_link",
+        "ms_sync_state_lost", "ms_sent_late", "ms_sent_never", "ms_sent_bounce", "ms_no_retry_after", "ms_slow_ms",
+        "ms_batch_throttle", "ms_me_without_mail", "ms_upload_lifetime", "ms_validation_token",
     })  # fmt: skip
 
     def __init__(self) -> None:

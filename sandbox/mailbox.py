@@ -1,4 +1,4 @@
-"""One person's mailbox at Google: messages, threads, labels, the history log with its floor, the watch."""
+"""One person's mailbox at Google or Microsoft: messages, threads, labels, the history log with its floor, the watch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def subject_key(subject: str) -> str:
 
 @dataclass(slots=True)
 class StoredMessage:
-    """A message of one mailbox. `raw` never changes; labels and `history_id` do."""
+    """A message of one mailbox. `raw` changes for Outlook's drafts only (`Mailbox.rewrite`); labels and `history_id` do."""
 
     id: str
     thread_id: str
@@ -31,6 +31,7 @@ class StoredMessage:
     labels: set[str]
     internal_date: int  # epoch ms
     history_id: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)  # what only Outlook knows: properties, moves, importance
     _parsed: ParsedMail | None = None
     _wire: list[tuple[str, str]] | None = None
 
@@ -91,10 +92,11 @@ class Watch:
 
 @dataclass
 class Mailbox:
-    """A Google account with (usually) a Gmail mailbox."""
+    """A Google or Microsoft account with (usually) a mailbox."""
 
     address: str
     name: str
+    provider: str = "google"  # or "microsoft": an Outlook mailbox
     kind: str = "consumer"  # or "workspace"
     password: str = "demo-password"  # noqa: S105  people of the stand-in are invented
     sub: str = ""
@@ -103,12 +105,16 @@ class Mailbox:
     auto_reply: str = ""  # the text of an out-of-office answer; each sender gets it once
     auto_replied: list[str] = field(default_factory=list)  # to whom it went
     mail_enabled: bool = True
+    code: str = ""  # what Microsoft asks for after the password (multi-factor); empty: only the password
+    needs_approval: bool = False  # Microsoft: only an administrator may agree to apps
+    is_disabled: bool = False  # Microsoft: the account may not sign in
     history_id: int = 0
     history_floor: int = 0
     next_number: int = 1
     watch: Watch | None = None
     send_cap: dict[str, Any] | None = None  # {"mode": "429"|"bounce", "limit": n}
     drafts: dict[str, str] = field(default_factory=dict)  # draft id -> message id
+    subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)  # Graph's, by their id
     sent_log: list[tuple[float, int]] = field(default_factory=list)  # (time, recipients)
     messages: dict[str, StoredMessage] = field(default_factory=dict, repr=False)
     threads: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -155,6 +161,25 @@ class Mailbox:
         if self.by_internet_id.get(message.internet_message_id) == message.id:
             self.by_internet_id.pop(message.internet_message_id)
         return self.record("messageDeleted", message, message.labels)
+
+    def rewrite(self, message: StoredMessage, raw: bytes) -> HistoryEntry:
+        """Give a draft other bytes."""
+        old = message.internet_message_id
+        message.raw, message._parsed, message._wire = raw, None, None
+        new = message.internet_message_id
+        if old != new and self.by_internet_id.get(old) == message.id:
+            self.by_internet_id.pop(old)
+        if new:
+            self.by_internet_id.setdefault(new, message.id)
+        return self.record("messageChanged", message, message.labels)
+
+    def rethread(self, message: StoredMessage, thread_id: str) -> None:
+        """Move a message to another thread."""
+        self.threads[message.thread_id].remove(message.id)
+        if not self.threads[message.thread_id]:
+            self.threads.pop(message.thread_id)
+        message.thread_id = thread_id
+        self.threads.setdefault(thread_id, []).append(message.id)
 
     def relabel(self, message: StoredMessage, add: set[str], remove: set[str]) -> list[HistoryEntry]:
         """Change labels; each real change is one entry."""

@@ -1,4 +1,4 @@
-"""What a person does in Gmail's own web client: write, reply, forward, keep drafts, send them."""
+"""What a person does in the provider's own web client: write, reply, forward, keep drafts, send them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from sandbox.google.mime import part_data
 from sandbox.google.sending import Sender
 from sandbox.inputs import BadInput
 from sandbox.mailbox import Mailbox, StoredMessage
+from sandbox.microsoft.ids import exchange_id
+from sandbox.microsoft.sending import OutlookSender
 
 File = tuple[str, bytes]
 FORWARD_MARK = "---------- Forwarded message ---------"
@@ -42,15 +44,18 @@ class Letter:
 
 
 class WebClient:
-    """Gmail's web client for any mailbox of one world."""
+    """The web clients of Gmail and Outlook for any mailbox of one world."""
 
-    def __init__(self, post: Post, sender: Sender) -> None:
-        self.post, self.sender, self.world = post, sender, post.world
+    def __init__(self, post: Post, gmail: Sender, outlook: OutlookSender) -> None:
+        self.post, self.gmail, self.outlook, self.world = post, gmail, outlook, post.world
+
+    def _sender(self, mailbox: Mailbox) -> Sender | OutlookSender:
+        return self.outlook if mailbox.provider == "microsoft" else self.gmail
 
     def send(self, mailbox: Mailbox, letter: Letter) -> StoredMessage:
-        """Send a letter. Raises BadInput for one that cannot be sent, ApiError where Gmail itself refuses."""
+        """Send a letter. Raises BadInput for one that cannot be sent, ApiError where the provider itself refuses."""
         raw, thread_id = self._mime(mailbox, letter)
-        return self.sender.send(mailbox, raw, thread_id, force_thread=True)
+        return self._sender(mailbox).send(mailbox, raw, thread_id, force_thread=True)
 
     def save_draft(self, mailbox: Mailbox, letter: Letter, draft_id: str = "") -> tuple[str, StoredMessage]:
         """Save a draft: as in Gmail each save is a new message, and the one before is gone. (draft id, message)"""
@@ -70,7 +75,7 @@ class WebClient:
             draft = self._drop_draft(mailbox, draft_id)
             mailbox.drafts.pop(draft_id, None)
             thread = draft.thread_id if draft.thread_id in mailbox.threads else ""
-            return self.sender.send(mailbox, draft.raw, thread, force_thread=True)
+            return self._sender(mailbox).send(mailbox, draft.raw, thread, force_thread=True)
 
     def _drop_draft(self, mailbox: Mailbox, draft_id: str) -> StoredMessage:
         message = mailbox.messages.get(mailbox.drafts.get(draft_id, ""))
@@ -123,11 +128,12 @@ class WebClient:
             # Gmail sets both on forwards too, which is why their absence says nothing.
             chain = [mid for mid in (*parent.references(), parent.internet_message_id) if mid]
             related = [("In-Reply-To", parent.internet_message_id), ("References", " ".join(dict.fromkeys(chain)))]
+        new_id = make_msgid(domain="mail.gmail.com") if mailbox.provider == "google" else exchange_id()
         return [
             ("MIME-Version", ""), ("Date", formatdate(self.world.clock.now())),
             ("From", formataddr((mailbox.name, letter.sender or mailbox.address))),
             ("To", to), ("Cc", cc), ("Bcc", letter.bcc), ("Subject", subject),
-            ("Message-ID", make_msgid(domain="mail.gmail.com")), *related, *letter.headers.items(),
+            ("Message-ID", new_id), *related, *letter.headers.items(),
         ]  # fmt: skip
 
 

@@ -137,7 +137,7 @@ class Store:
         """A message; its raw bytes travel too, since the row may still wait in the queue."""
         values = {
             "thread_id": message.thread_id, "labels": sorted(message.labels),
-            "internal_date": message.internal_date, "history_id": message.history_id,
+            "internal_date": message.internal_date, "history_id": message.history_id, "extra": message.extra,
         }  # fmt: skip
         self.put("message", f"{mailbox.address}/{message.id}", values, message.raw)
 

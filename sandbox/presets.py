@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from sandbox.accounts import change_password, revoke
 from sandbox.google.errors import body
 from sandbox.inputs import BadInput
 from sandbox.mailbox import Mailbox
+from sandbox.microsoft.login_presets import LOGIN_PRESETS
+from sandbox.microsoft.mail_presets import MAIL_PRESETS
+from sandbox.situation import Preset, expire_history, same_rules
 from sandbox.state import World
 
 DAY = 86_400
 GMAIL = "/gmail/*"
 SEND = "/*gmail/v1/users/*/messages/send"
-
-
-@dataclass(frozen=True)
-class Preset:
-    """One situation. `apply` acts once on a mailbox; `rules` stay in force until they are switched off."""
-
-    name: str
-    title: str
-    text: str
-    apply: Callable[[World, Mailbox], None] | None = None
-    rules: Callable[[World], list[dict[str, Any]]] | None = None
-    needs_mailbox: bool = False
-
-
-def expire_history(world: World, mailbox: Mailbox, floor: int | None = None) -> None:
-    """Forget the history of a mailbox: every cursor handed out so far answers 404 from now on."""
-    with world.lock:
-        if floor is None:
-            mailbox.history_id += 1
-            floor = mailbox.history_id
-        mailbox.history_floor = floor
-        world.changed(mailbox, None, [])
 
 
 def _set_cap(cap: dict[str, Any] | None) -> Callable[[World, Mailbox], None]:
@@ -47,16 +28,8 @@ def _set_cap(cap: dict[str, Any] | None) -> Callable[[World, Mailbox], None]:
     return apply
 
 
-def change_password(world: World, mailbox: Mailbox, password: str = "") -> int:
-    """Change the password (to the same one when none is given): tokens with a Gmail scope die. How many died."""
-    with world.lock:
-        mailbox.password = password or mailbox.password
-        world.store.save_mailbox(mailbox)
-        return world.tokens.kill(mailbox.address, gmail_only=True)
-
-
 def _killed(world: World, mailbox: Mailbox) -> None:
-    world.tokens.kill(mailbox.address)
+    revoke(world, mailbox)
 
 
 def _changed(world: World, mailbox: Mailbox) -> None:
@@ -64,7 +37,7 @@ def _changed(world: World, mailbox: Mailbox) -> None:
 
 
 def _expired(world: World, mailbox: Mailbox) -> None:
-    world.tokens.expire_access(mailbox.address)
+    world.tokens_of(mailbox).expire_access(mailbox.address)
 
 
 def _expire_watch(world: World, mailbox: Mailbox) -> None:
@@ -98,26 +71,24 @@ def _lost_grant(**more: str) -> Callable[[World], list[dict[str, Any]]]:
     return lambda _world: [{"method": "POST", "path": "/google/token", "status": 400, "body": answer}]
 
 
-def _same(*rules: dict[str, Any]) -> Callable[[World], list[dict[str, Any]]]:
-    return lambda _world: [dict(rule) for rule in rules]
-
 
 PRESETS = [
     Preset(
-        "revoke", "Take the permission away", "The person removes the app in the Google account: all its tokens die.",
-        _killed, needs_mailbox=True,
+        "revoke", "Take the permission away", "The person removes the app in the account: all its tokens die.",
+        _killed, needs_mailbox=True, provider="",
     ),
     Preset(
-        "change_password", "Change the password", "Every token that may touch mail dies; sign-in stays the same.",
-        _changed, needs_mailbox=True,
+        "change_password", "Change the password",
+        "Every token that may touch mail dies; at Microsoft those of a personal account only.",
+        _changed, needs_mailbox=True, provider="",
     ),
     Preset(
         "expire_access", "End the access tokens", "The next call is refused once; a refresh puts it right.",
-        _expired, needs_mailbox=True,
+        _expired, needs_mailbox=True, provider="",
     ),
     Preset(
         "expire_history", "Forget the history", "Each known history id answers 404: the reader must look again.",
-        expire_history, needs_mailbox=True,
+        expire_history, needs_mailbox=True, provider="",
     ),
     Preset(
         "expire_watch", "Let the push watch run out", "No notices come any more, and nobody says so.",
@@ -137,25 +108,27 @@ PRESETS = [
            rules=_throttled),
     Preset("server_errors", "Gmail is down (503)", "Every call and every refresh fails.", rules=_failing),
     Preset("slow", "Slow answers", "Each Gmail call takes three seconds longer.",
-           rules=_same({"path": GMAIL, "delay_ms": 3000}, {"path": "/batch*", "delay_ms": 3000})),
+           rules=same_rules({"path": GMAIL, "delay_ms": 3000}, {"path": "/batch*", "delay_ms": 3000})),
     Preset("html", "Pages instead of data", "Calls answer 200 with an HTML page, as a proxy would.",
-           rules=_same({"path": GMAIL, "body": "<html><body>Please sign in to the network</body></html>"})),
+           rules=same_rules({"path": GMAIL, "body": "<html><body>Please sign in to the network</body></html>"})),
     Preset("truncated", "Answers cut short", "Half a JSON and then the end.",
-           rules=_same({"path": GMAIL, "truncate": 20})),
+           rules=same_rules({"path": GMAIL, "truncate": 20})),
     Preset("drop", "Connection lost", "Calls end without an answer, before anything has happened.",
-           rules=_same(*({"path": path, "drop": True} for path in (GMAIL, "/upload/*", "/batch*")))),
+           rules=same_rules(*({"path": path, "drop": True} for path in (GMAIL, "/upload/*", "/batch*")))),
     Preset("drop_after_send", "Sent, but the answer is lost", "The mail goes out; the connection breaks before the answer.",
-           rules=_same({"method": "POST", "path": SEND, "drop": True, "after_effect": True})),
+           rules=same_rules({"method": "POST", "path": SEND, "drop": True, "after_effect": True})),
     Preset("error_after_send", "Sent, but the answer is 500", "The mail goes out; the answer says that it failed.",
-           rules=_same({"method": "POST", "path": SEND, "after_effect": True, "status": 500,
+           rules=same_rules({"method": "POST", "path": SEND, "after_effect": True, "status": 500,
                         "body": body(500, "Internal error encountered.", "backendError")})),
     Preset("reauth", "Sign-in wanted again", "A refresh answers invalid_rapt, as Workspace session control does.",
            rules=_lost_grant(error_subtype="invalid_rapt", error_description="reauth related error (invalid_rapt)")),
     Preset("admin_policy", "Refused by the Workspace administrator", "Calls and refreshes are refused for good.",
            rules=_blocked_by_policy),
     Preset("client_secret", "The app's own secret is wrong", "A refresh answers 401 invalid_client: the operator's fault.",
-           rules=_same({"method": "POST", "path": "/google/token", "status": 401,
+           rules=same_rules({"method": "POST", "path": "/google/token", "status": 401,
                         "body": {"error": "invalid_client", "error_description": "Unauthorized"}})),
+    *LOGIN_PRESETS,
+    *MAIL_PRESETS,
 ]  # fmt: skip
 BY_NAME = {preset.name: preset for preset in PRESETS}
 
@@ -167,6 +140,8 @@ def switch_on(world: World, name: str, mailbox: Mailbox | None, times: int | Non
         raise BadInput(f"unknown preset {name}; known: {', '.join(BY_NAME)}")
     if preset.needs_mailbox and mailbox is None:
         raise BadInput(f"{name} needs a mailbox")
+    if preset.provider and mailbox and mailbox.provider != preset.provider:
+        raise BadInput(f"{name} is for a mailbox at {preset.provider}, {mailbox.address} is at {mailbox.provider}")
     if preset.apply and mailbox:
         preset.apply(world, mailbox)
     made = preset.rules(world) if preset.rules else []

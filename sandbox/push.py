@@ -82,6 +82,10 @@ class Pusher:
             late.due = notices[-1].due + 1e-6
         self._enqueue(notices + held)
 
+    def later(self, send: Callable[[], int], seconds: float = 0.0) -> None:
+        """Run `send` in the background after so many seconds, again (some times) until it answers a status 2xx."""
+        self._enqueue([_Notice(time.monotonic() + seconds, next(self._numbers), 1, send)])
+
     def _notice(self, shape: dict[str, Any], message_id: str) -> _Notice:
         number = next(self._numbers)
         return _Notice(time.monotonic(), number, 1, lambda: self.post(shape, message_id)["status"])

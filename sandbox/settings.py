@@ -27,9 +27,13 @@ class Settings:
     redirect_uris: tuple[str, ...] = (
         f"{DEFAULT_PORTAL}/connections/google/callback",
         "http://localhost:8000/connections/google/callback",
+        f"{DEFAULT_PORTAL}/connections/microsoft/callback",
+        "http://localhost:8000/connections/microsoft/callback",
     )
     client_id: str = "aesthetix-demo.apps.example"
     client_secret: str = "demo-secret"  # noqa: S105  a stand-in's secret protects nothing
+    ms_client_id: str = "aesthetix-demo-ms"
+    ms_client_secret: str = "demo-secret"  # noqa: S105
     app_name: str = "Aesthetix Mail Sync"
     threads: int = 256
     routes: dict[str, tuple[str, int]] = field(default_factory=dict)  # domain: where its mail is handed over by SMTP
@@ -59,6 +63,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str] | None = 
     parser.add_argument("--redirect-uri", action="append", default=None, dest="redirect_uris")
     parser.add_argument("--client-id", default=env.get("SANDBOX_CLIENT_ID", plain.client_id))
     parser.add_argument("--client-secret", default=env.get("SANDBOX_CLIENT_SECRET", plain.client_secret))
+    parser.add_argument("--ms-client-id", default=env.get("SANDBOX_MS_CLIENT_ID", plain.ms_client_id))
+    parser.add_argument("--ms-client-secret", default=env.get("SANDBOX_MS_CLIENT_SECRET", plain.ms_client_secret))
     parser.add_argument("--route", action="append", default=None, dest="routes", metavar="DOMAIN=HOST:PORT")
     for name in ("user", "password", "cert", "key"):
         parser.add_argument(f"--smtp-{name}", default=env.get(f"SANDBOX_SMTP_{name.upper()}", ""))

@@ -15,7 +15,7 @@ class SinkMail:
     """A mail that left for the world outside, or came in through the SMTP sink."""
 
     at: float
-    via: str  # "smtp" or "gmail"
+    via: str  # "smtp", "gmail" or "outlook"
     mail_from: str
     rcpt_to: list[str]
     raw: bytes

@@ -11,10 +11,10 @@ from typing import Any
 from sandbox.addresses import canonical
 from sandbox.clock import Clock
 from sandbox.faults import FaultRules, Quirks
-from sandbox.google.keys import SigningKey
-from sandbox.google.tokens import TokenStore
 from sandbox.inputs import BadInput
+from sandbox.keys import SigningKey
 from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
+from sandbox.microsoft.tokens import MsTokens
 from sandbox.persistence import Store
 from sandbox.quota import Quota
 from sandbox.requestlog import RequestLog
@@ -22,6 +22,7 @@ from sandbox.routes import Router
 from sandbox.settings import Settings
 from sandbox.sink import Sink, SinkMail
 from sandbox.smtp_faults import SmtpFaults
+from sandbox.tokens import TokenStore
 
 SCOPE_ERROR_FORMS = ("both", "errors", "details")  # the two bodies Google sends for a 403, or both at once
 
@@ -58,6 +59,7 @@ class World:
         self.log = RequestLog(self.clock)
         self.router = Router(settings.routes, self.log)
         self.tokens = TokenStore(self.clock, self.store)
+        self.ms_tokens = MsTokens(self.clock, self.store)
         self.redirect_uris: set[str] = set(settings.redirect_uris)
         self.clear()
         self.read_back()
@@ -88,6 +90,7 @@ class World:
             self.router.clear()
             self.log.clear()
             self.tokens.clear()
+            self.ms_tokens.clear()
             self.clear()
             self.store.wipe()
 
@@ -128,6 +131,22 @@ class World:
         """Whether the stand-in is the mail host of the address's domain, so that unknown people bounce."""
         domain = address.rpartition("@")[2].lower()
         return any(known.rpartition("@")[2] == domain for known in self.mailboxes)
+
+    def accounts(self, provider: str) -> list[Mailbox]:
+        """The people with an account there, by address."""
+        return sorted((box for box in self.mailboxes.values() if box.provider == provider), key=lambda box: box.address)
+
+    def find_account(self, provider: str, hint: str) -> Mailbox | None:
+        """The account there of an address or of a `sub`."""
+        if not hint:
+            return None
+        found = self.mailbox_for(hint) if "@" in hint else None
+        boxes = [found] if found else self.mailboxes.values()
+        return next((box for box in boxes if box.provider == provider and (box is found or box.sub == hint)), None)
+
+    def tokens_of(self, mailbox: Mailbox) -> TokenStore:
+        """The tokens of the mailbox's provider."""
+        return self.ms_tokens if mailbox.provider == "microsoft" else self.tokens
 
     # changes ----------------------------------------------------------------------------------------------------
 
@@ -171,3 +190,4 @@ class World:
         self.lists = self.store.read_value("lists") or {}
         self.redirect_uris |= set(self.store.read_value("redirect_uris") or ())
         self.tokens.read_back()
+        self.ms_tokens.read_back()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from sandbox.accounts import SORTS
 from sandbox.control.mail import existing_mailbox, existing_message
 from sandbox.control.mailboxes import mailbox_values
 from sandbox.describe import describe_mailbox, describe_message
@@ -40,12 +41,13 @@ def _add_mailboxes(console: Blueprint, application: Application) -> None:
     @console.get("/")
     def list_mailboxes() -> str:
         boxes = sorted(world.mailboxes.values(), key=lambda box: box.address)
-        return render_template("console/mailboxes.html", boxes=[describe_mailbox(world, box) for box in boxes])
+        return render_template("console/mailboxes.html", boxes=[describe_mailbox(world, box) for box in boxes], sorts=SORTS)
 
     @console.post("/mailboxes")
     def add_mailbox() -> BaseResponse:
-        values = {name: request.form[name] for name in ("address", "name", "kind") if request.form.get(name)}
-        mailbox = world.create_mailbox(**mailbox_values(values))
+        values = {name: request.form[name] for name in ("address", "name") if request.form.get(name)}
+        provider, kind = SORTS.get(request.form.get("sort", ""), ("google", "consumer"))
+        mailbox = world.create_mailbox(**mailbox_values({**values, "provider": provider, "kind": kind}))
         return redirect(url_for("console.show_mailbox", address=mailbox.address), 303)
 
     @console.get("/mailboxes/<address>")

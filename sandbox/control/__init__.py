@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
+from sandbox.control.accounts import add_account_routes
+from sandbox.control.dns import add_dns_routes
+from sandbox.control.graph import add_graph_routes
 from sandbox.control.mail import add_mail_routes
 from sandbox.control.mailboxes import add_mailbox_routes
 from sandbox.control.switches import add_switch_routes
@@ -25,7 +28,10 @@ def build_control(application: Application) -> Blueprint:
     control = Blueprint("control", __name__, url_prefix="/__ctl")
     add_mail_routes(control, application)
     add_mailbox_routes(control, application)
+    add_account_routes(control, application)
     add_switch_routes(control, application)
+    add_dns_routes(control, application)
+    add_graph_routes(control, application)
 
     @control.errorhandler(BadInput)
     def say_what_is_wrong(error: BadInput) -> tuple[dict[str, str], int]:

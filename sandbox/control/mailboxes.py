@@ -1,4 +1,4 @@
-"""People under `/__ctl`: mailboxes, their tokens, their history, lists."""
+"""People under `/__ctl`: mailboxes, their history, lists."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from flask import Blueprint, request
 
 from sandbox.control.mail import existing_mailbox
 from sandbox.describe import describe_mailbox
-from sandbox.google.oauth import NEVER, normal_scopes
-from sandbox.google.pages import PERMISSIONS
-from sandbox.google.tokens import ACCESS_SECONDS
-from sandbox.inputs import BadInput, check_fields, json_object, mail_address, text_list
-from sandbox.presets import change_password, expire_history
+from sandbox.inputs import BadInput, check_fields, json_object, mail_address
+from sandbox.presets import expire_history
 
 if TYPE_CHECKING:
     from sandbox.app import Application
 
+PROVIDERS = ("google", "microsoft")
 KINDS = ("consumer", "workspace")
 MAILBOX: dict[str, Any] = {
-    "address": str, "name": str, "kind": str, "password": str, "aliases": list, "forward_to": str, "auto_reply": str,
-    "mail_enabled": bool, "send_cap": dict, "sub": str,
+    "address": str, "name": str, "provider": str, "kind": str, "password": str, "aliases": list, "forward_to": str,
+    "auto_reply": str, "mail_enabled": bool, "send_cap": dict, "sub": str, "needs_approval": bool, "is_disabled": bool,
 }  # fmt: skip
-PORTAL_SCOPES = "openid email https://www.googleapis.com/auth/gmail.readonly https://www.googleapis.com/auth/gmail.send"
 
 
 def _alias(item: Any) -> dict[str, Any]:
@@ -37,6 +34,8 @@ def mailbox_values(values: dict[str, Any]) -> dict[str, Any]:
     given["address"] = mail_address(given["address"])
     if given.get("kind", "consumer") not in KINDS:
         raise BadInput(f"kind must be one of {', '.join(KINDS)}")
+    if given.get("provider", "google") not in PROVIDERS:
+        raise BadInput(f"provider must be one of {', '.join(PROVIDERS)}")
     if "aliases" in given:
         given["aliases"] = [_alias(item) for item in given["aliases"]]
     if given.get("forward_to"):
@@ -51,20 +50,10 @@ def mailbox_values(values: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _granted(values: dict[str, Any]) -> list[str]:
-    scopes = values.get("scopes")
-    text = " ".join(text_list(scopes, "scopes")) if isinstance(scopes, list) else scopes or PORTAL_SCOPES
-    found = normal_scopes(text)
-    unknown = [s for s in found if s not in PERMISSIONS and s != "openid" and "/auth/userinfo." not in s]
-    if unknown:
-        raise BadInput(f"unknown scopes: {' '.join(unknown)}")
-    return found
-
-
 def add_mailbox_routes(control: Blueprint, application: Application) -> None:
     """The routes of this module."""
     _add_mailboxes(control, application)
-    _add_accounts(control, application)
+    _add_history(control, application)
 
 
 def _add_mailboxes(control: Blueprint, application: Application) -> None:
@@ -93,35 +82,8 @@ def _add_mailboxes(control: Blueprint, application: Application) -> None:
         return {"lists": world.lists}, 201
 
 
-def _add_accounts(control: Blueprint, application: Application) -> None:
-    """The Google account behind a mailbox."""
+def _add_history(control: Blueprint, application: Application) -> None:
     world = application.world
-
-    @control.post("/users/<address>/revoke")
-    def revoke_grant(address: str) -> dict[str, Any]:
-        return {"tokens_ended": world.tokens.kill(existing_mailbox(world, address).address)}
-
-    @control.post("/users/<address>/change-password")
-    def set_password(address: str) -> dict[str, Any]:
-        given = check_fields(json_object(request.get_data()), {"password": str})
-        ended = change_password(world, existing_mailbox(world, address), given.get("password", ""))
-        return {"tokens_ended": ended}
-
-    @control.post("/users/<address>/expire-access")
-    def expire_access(address: str) -> dict[str, Any]:
-        return {"tokens_ended": world.tokens.expire_access(existing_mailbox(world, address).address)}
-
-    @control.post("/users/<address>/grant")
-    def grant_tokens(address: str) -> tuple[dict[str, Any], int]:
-        mailbox = existing_mailbox(world, address)
-        given = check_fields(json_object(request.get_data()), {"scopes": (str, list), "lifetime_seconds": int})
-        scopes = _granted(given)
-        lifetime = float(given.get("lifetime_seconds", NEVER))
-        refresh, access = world.tokens.grant(mailbox.address, scopes, lifetime, ACCESS_SECONDS)
-        return {
-            "refresh_token": refresh, "access_token": access, "expires_in": ACCESS_SECONDS,
-            "scope": " ".join(scopes), "sub": mailbox.sub, "email": mailbox.address,
-        }, 201  # fmt: skip
 
     @control.post("/mailboxes/<address>/history-floor")
     @control.post("/users/<address>/history-floor")

@@ -16,13 +16,13 @@ from sandbox.google.messages import checked_format, get_attachment, get_message,
 from sandbox.google.methods import AUTH, BODY_FIELDS, SCOPES, check_fields, check_parameters, find_route
 from sandbox.google.mime import from_base64url
 from sandbox.google.sending import MAX_JSON, Sender
-from sandbox.google.tokens import Token
 from sandbox.google.uploads import Uploads
 from sandbox.google.watching import start_watch, stop_watch
 from sandbox.http import Request, Response, json_response
 from sandbox.mailbox import Mailbox
 from sandbox.quota import UNITS
 from sandbox.state import World
+from sandbox.tokens import Token
 
 SYSTEM_LABELS = ("INBOX", "SENT", "DRAFT", "SPAM", "TRASH", "UNREAD", "STARRED", "IMPORTANT", "CHAT")
 

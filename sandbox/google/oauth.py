@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 from typing import Any
-from urllib.parse import unquote
 
 import orjson
 
+from sandbox.authorization import NO_STORE, b64, credentials, fits_challenge, is_same
 from sandbox.google import errors
 from sandbox.google.errors import oauth_error
-from sandbox.google.tokens import ACCESS_SECONDS, Code
 from sandbox.http import Request, Response, json_response
 from sandbox.mailbox import Mailbox
 from sandbox.state import World
+from sandbox.tokens import ACCESS_SECONDS, NEVER, Code
 
 ISSUER = "https://accounts.google.com"
-NEVER = 10 * 365 * 86_400.0
 ALIASES = {
     "email": "https://www.googleapis.com/auth/userinfo.email",
     "profile": "https://www.googleapis.com/auth/userinfo.profile",
 }
 SIGN_IN = frozenset({"openid", "email", "profile", *ALIASES.values()})
-NO_STORE = [("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate"), ("Pragma", "no-cache")]
 
 
 def normal_scopes(text: str) -> list[str]:
     """Scopes in Google's canonical names, each once, in order."""
     return list(dict.fromkeys(ALIASES.get(scope, scope) for scope in text.split()))
-
-
-def b64(data: bytes) -> str:
-    """base64url without padding."""
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 class OAuth:
@@ -61,18 +52,9 @@ class OAuth:
     # token -------------------------------------------------------------------------------------------------------------
 
     def _client_is_known(self, request: Request, form: dict[str, str]) -> bool:
-        given_id, given_secret = form.get("client_id", ""), form.get("client_secret", "")
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                pair = base64.b64decode(value).decode().split(":", 1)
-                given_id, given_secret = unquote(pair[0]), unquote(pair[1])
-            except (ValueError, IndexError):
-                return False
+        given_id, given_secret = credentials(request, form)
         settings = self.world.settings
-        return hmac.compare_digest(given_id.encode(), settings.client_id.encode()) and hmac.compare_digest(
-            given_secret.encode(), settings.client_secret.encode()
-        )
+        return is_same(given_id, settings.client_id) and is_same(given_secret, settings.client_secret)
 
     def token(self, request: Request) -> Response:
         """The token endpoint: `authorization_code` and `refresh_token`."""
@@ -216,8 +198,7 @@ def _verifier_problem(code: Code, verifier: str) -> str:
         return "code_verifier is not needed." if verifier else ""
     if not verifier:
         return "Missing code verifier."
-    made = verifier if code.challenge_method == "plain" else b64(hashlib.sha256(verifier.encode()).digest())
-    return "" if hmac.compare_digest(made, code.challenge) else "Invalid code verifier."
+    return "" if fits_challenge(code.challenge, code.challenge_method, verifier) else "Invalid code verifier."
 
 
 def _post_only() -> Response:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from sandbox.authorization import Flow, Flows
 from sandbox.google.oauth import SIGN_IN, normal_scopes
-from sandbox.google.tokens import Code
 from sandbox.mailbox import Mailbox
 from sandbox.state import World
+from sandbox.tokens import Code
 
-FLOW_SECONDS = 3600
 PERMISSIONS = {
     "https://www.googleapis.com/auth/gmail.readonly": "View your email messages and settings",
     "https://www.googleapis.com/auth/gmail.send": "Send email on your behalf",
@@ -28,19 +26,9 @@ PERMISSIONS = {
 }
 
 
-@dataclass
-class Flow:
-    """One authorization request on its way through the pages."""
-
-    parameters: dict[str, str]
-    scopes: list[str]
-    created: float
-    mailbox: str = ""
-
-    @property
-    def boxes(self) -> list[tuple[str, str]]:
-        """The permissions that get a box: all but those of sign-in."""
-        return [(scope, PERMISSIONS.get(scope, scope)) for scope in self.scopes if scope not in SIGN_IN]
+def boxes(flow: Flow) -> list[tuple[str, str]]:
+    """The permissions that get a box: all but those of sign-in."""
+    return [(scope, PERMISSIONS.get(scope, scope)) for scope in flow.scopes if scope not in SIGN_IN]
 
 
 def request_problem(world: World, given: dict[str, str]) -> tuple[str, str]:
@@ -77,14 +65,7 @@ class _Pages:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._flows: dict[str, Flow] = {}
-
-    def _back(self, flow: Flow, **answer: str) -> BaseResponse:
-        """To the portal's redirect URI, with `state` as it came."""
-        if "state" in flow.parameters:
-            answer["state"] = flow.parameters["state"]
-        target = flow.parameters["redirect_uri"]
-        return redirect(target + ("&" if "?" in target else "?") + urlencode(answer), 302)
+        self._flows = Flows(world.clock)
 
     def _page(self, name: str, status: int = 200, **values: object) -> Response:
         response = make_response(
@@ -92,13 +73,6 @@ class _Pages:
         )
         response.headers["Cache-Control"] = "no-store"
         return response
-
-    def _current_flow(self) -> tuple[str, Flow | None]:
-        key = request.form.get("flow", "") or request.args.get("flow", "")
-        flow = self._flows.get(key)
-        if flow and self.world.clock.now() - flow.created > FLOW_SECONDS:
-            flow = None
-        return key, flow
 
     def _refused(self, error: str, text: str, status: int = 400) -> Response:
         """The page that Google shows in place of going back to the app."""
@@ -108,20 +82,20 @@ class _Pages:
         """The next page of a flow: consent when somebody is signed in, else the account chooser."""
         mailbox = self.world.mailboxes.get(flow.mailbox)
         if mailbox is None:
-            people = sorted(self.world.mailboxes.values(), key=lambda box: box.address)
+            people = self.world.accounts("google")
             hint = flow.parameters.get("login_hint", "")
-            chosen = find_account(self.world, request.form.get("email", "") or hint)
+            chosen = self.world.find_account("google", request.form.get("email", "") or hint)
             return self._page("sign_in", status, flow=key, people=people, problem=problem, chosen=chosen)
-        return self._page("consent", status, flow=key, boxes=flow.boxes, mailbox=mailbox, ticked=ticked)
+        return self._page("consent", status, flow=key, boxes=boxes(flow), mailbox=mailbox, ticked=ticked)
 
     def _may_skip_consent(self, flow: Flow, mailbox: Mailbox) -> bool:
         """Whether the person has agreed to all of it before and the app does not insist on asking again."""
         is_known = set(flow.scopes) <= self.world.tokens.grants.get(mailbox.address, set())
-        return is_known and "consent" not in flow.parameters.get("prompt", "").split()
+        return is_known and not flow.asks_for("consent")
 
     def _finish(self, key: str, flow: Flow, mailbox: Mailbox, scopes: list[str]) -> BaseResponse:
-        self._flows.pop(key, None)
-        return self._back(flow, **issue_code(self.world, flow, mailbox, scopes))
+        self._flows.end(key)
+        return flow.back(**issue_code(self.world, flow, mailbox, scopes))
 
     def authorize(self) -> BaseResponse:
         """The authorization endpoint: the way in, checked as Google checks it."""
@@ -129,21 +103,20 @@ class _Pages:
         error, text = request_problem(self.world, given)
         if error:
             return self._refused(error, text, 401 if error == "invalid_client" else 400)
-        flow = Flow(given, normal_scopes(given["scope"]), self.world.clock.now())
-        hinted = find_account(self.world, given.get("login_hint", ""))
-        if hinted and "select_account" not in given.get("prompt", "").split():
+        key, flow = self._flows.begin(given, normal_scopes(given["scope"]))
+        hinted = self.world.find_account("google", given.get("login_hint", ""))
+        if hinted and not flow.asks_for("select_account"):
             flow.mailbox = hinted.address
         if given.get("prompt") == "none" and not hinted:
-            return self._back(flow, error="interaction_required")
-        key = secrets.token_urlsafe(24)
-        self._flows[key] = flow
+            self._flows.end(key)
+            return flow.back(error="interaction_required")
         if hinted and flow.mailbox and self._may_skip_consent(flow, hinted):
             return self._finish(key, flow, hinted, flow.scopes)
         return self._show(key, flow)
 
     def choose(self) -> BaseResponse:
         """Back to the account chooser."""
-        key, flow = self._current_flow()
+        key, flow = self._flows.current()
         if flow is None:
             return self._refused("invalid_request", "This request has expired.")
         flow.mailbox = ""
@@ -151,10 +124,10 @@ class _Pages:
 
     def sign_in(self) -> BaseResponse:
         """An account was chosen and its password given."""
-        key, flow = self._current_flow()
+        key, flow = self._flows.current()
         if flow is None:
             return self._refused("invalid_request", "This request has expired.")
-        mailbox = find_account(self.world, request.form.get("email", ""))
+        mailbox = self.world.find_account("google", request.form.get("email", ""))
         if mailbox is None:
             return self._show(key, flow, "Couldn't find your Google Account.", 400)
         if not secrets.compare_digest(request.form.get("password", "").encode(), mailbox.password.encode()):
@@ -166,26 +139,18 @@ class _Pages:
 
     def consent(self) -> BaseResponse:
         """The boxes were ticked, or the person went back."""
-        key, flow = self._current_flow()
+        key, flow = self._flows.current()
         mailbox = self.world.mailboxes.get(flow.mailbox) if flow else None
         if flow is None or mailbox is None:
             return self._refused("invalid_request", "This request has expired.")
         if request.form.get("decision") == "select_all":
             return self._show(key, flow, ticked=True)
         if request.form.get("decision") != "allow":
-            self._flows.pop(key, None)
-            return self._back(flow, error="access_denied")
+            self._flows.end(key)
+            return flow.back(error="access_denied")
         ticked = set(request.form.getlist("scope"))
         scopes = [scope for scope in flow.scopes if scope in SIGN_IN or scope in ticked]
         return self._finish(key, flow, mailbox, scopes)
-
-
-def find_account(world: World, hint: str) -> Mailbox | None:
-    """The account of an address or of a `sub`."""
-    if not hint:
-        return None
-    found = world.mailbox_for(hint) if "@" in hint else None
-    return found or next((box for box in world.mailboxes.values() if box.sub == hint), None)
 
 
 def issue_code(world: World, flow: Flow, mailbox: Mailbox, scopes: list[str]) -> dict[str, str]:

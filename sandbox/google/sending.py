@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from email.utils import formatdate, parsedate_to_datetime
 
+from sandbox import caps
 from sandbox.addresses import addresses_in, canonical
 from sandbox.delivery import Arrival, Post
 from sandbox.google import errors
@@ -24,7 +25,6 @@ from sandbox.state import World
 
 MAX_RAW = 36_700_160  # discovery document, mediaUpload.maxSize of messages.send
 MAX_JSON = 5 * 1024 * 1024
-DAY = 86_400
 CAPS = {"consumer": 500, "workspace": 2000}  # recipients a day, messages a day
 
 
@@ -92,19 +92,13 @@ class Sender:
 
     def _spend_cap(self, mailbox: Mailbox, count: int) -> bool:
         """Count the send against the rolling day. True: accept now and bounce later; raises when refused."""
-        now = self.world.clock.now()
-        with self.world.lock:
-            mailbox.sent_log = [(at, n) for at, n in mailbox.sent_log if at > now - DAY]
-            used = sum(n for _, n in mailbox.sent_log) if mailbox.kind == "consumer" else len(mailbox.sent_log)
-            need = count if mailbox.kind == "consumer" else 1
-            rule = mailbox.send_cap or {}
-            if used + need <= int(rule.get("limit", CAPS.get(mailbox.kind, 500))):
-                mailbox.sent_log.append((now, count))
-                return False
-            oldest = mailbox.sent_log[0][0] if mailbox.sent_log else now
-        if rule.get("mode") == "bounce":
+        is_work = mailbox.kind == "workspace"
+        oldest = caps.spend(self.world, mailbox, count, CAPS.get(mailbox.kind, 500), per_mail=is_work)
+        if oldest is None:
+            return False
+        if (mailbox.send_cap or {}).get("mode") == "bounce":
             return True
-        raise errors.send_cap(self.world.clock.iso(oldest + DAY))
+        raise errors.send_cap(self.world.clock.iso(oldest + caps.DAY))
 
     def _rewrite(self, mailbox: Mailbox, raw: bytes, headers: list[tuple[str, str]]) -> bytes:
         """Gmail's own Message-ID in place of the sender's, a Date if there is none, a From that is allowed."""

@@ -9,9 +9,10 @@ import pytest
 
 from devtools.settings import CALLBACK
 from tests.sandbox.google_app import Gmail, GoogleApp
+from tests.sandbox.graph_app import GraphApp
 from tests.services.programs import Sandbox
 
-AMY, PAT = "amy@practice.example", "pat@gmail.com"
+AMY, PAT, OLIVE = "amy@practice.example", "pat@gmail.com", "olive@clinic.example"
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,11 @@ def google(sandbox: Sandbox, http: httpx2.Client, ports: tuple[int, int, int, in
 def gmail(sandbox: Sandbox, google: GoogleApp) -> Gmail:
     """Gmail for Amy, with the permissions that the portal asks for."""
     return Gmail(google, sandbox.grant(AMY)["access_token"])
+
+
+@pytest.fixture
+def graph(sandbox: Sandbox, http: httpx2.Client) -> GraphApp:
+    """Graph for Olive (work), with the permissions that the portal asks for; Pat (Gmail) can write to her."""
+    sandbox.add_mailbox(OLIVE, "Olive Oak", provider="microsoft", kind="workspace")
+    sandbox.add_mailbox(PAT, "Pat Rivers")
+    return GraphApp(http, sandbox.grant(OLIVE)["access_token"])

@@ -107,9 +107,20 @@ class Sandbox:
         self.call("DELETE", "/sink")
 
     def grant(self, address: str, scopes: str = "") -> dict[str, Any]:
-        """Tokens as after a consent: `refresh_token`, `access_token`, `sub`, `scope` (default: what the portal asks)."""
+        """Tokens as after a consent: `refresh_token`, `access_token`, `sub`, `scope` (default: what the portal asks).
+
+        `sub` is the subject by which the portal knows the account; Microsoft's is `tid:oid`.
+        """
         found: dict[str, Any] = self.call("POST", f"/users/{address}/grant", json={"scopes": scopes or None})
         return found
+
+    def require_code(self, address: str, on: bool = True) -> None:
+        """Let Microsoft's sign-in of this person ask for a code after the password, or no longer."""
+        self.call("POST", f"/users/{address}/code", json={"on": on})
+
+    def code_of(self, address: str) -> str:
+        """The code that the sign-in asks for now; each works once."""
+        return str(self.call("GET", f"/users/{address}/code")["code"])
 
     def write(self, address: str, **letter: Any) -> dict[str, Any]:
         """Send as the person in Gmail's web client: to, cc, bcc, subject, text, reply_to, forward_of, attachments."""

@@ -1,10 +1,11 @@
-"""Google's signing key: id_tokens and push tokens are RS256 JWTs, their public half is the JWKS."""
+"""The signing key of the stand-in: id_tokens and push tokens are RS256 JWTs, their public half is the JWKS."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -38,6 +39,17 @@ class SigningKey:
             self._foreign = self._foreign or RSAKey.generate_key(2048, auto_kid=False)
             key = self._foreign
         return jwt.encode({"alg": "RS256", "typ": "JWT", "kid": self.kid}, claims, key)
+
+    def private_pem(self) -> bytes:
+        """The key as DKIM signers take it (PKCS#1)."""
+        key = self._key.private_key
+        if key is None:
+            raise ValueError("half a key signs nothing")
+        return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+    def public_der(self) -> bytes:
+        """The public half as a DKIM record bears it."""
+        return self._key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def jwks(self) -> dict[str, Any]:
         """The public key set."""

@@ -1,6 +1,6 @@
-"""Codes, access tokens and refresh tokens of Google, with their ways to die.
+"""Codes, access tokens and refresh tokens of a provider, with their ways to die.
 
-The whole consent of one user to the project is one grant: revoking any token of it kills all
+The whole consent of one user to the app is one grant. At Google, revoking any token of it kills all
 (https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke).
 """
 
@@ -19,14 +19,30 @@ if TYPE_CHECKING:
 
 CODE_SECONDS = 600
 ACCESS_SECONDS = 3599
-UNUSED_SECONDS = 183 * 86_400  # a refresh token dies after six months without use
-REFRESH_LIMIT = 100  # per account and client; the oldest dies silently
+NEVER = 10 * 365 * 86_400.0
 GMAIL_PREFIXES = ("https://www.googleapis.com/auth/gmail.", "https://mail.google.com/")
+
+
+def _secret(form: tuple[str, int]) -> str:
+    prefix, size = form
+    return prefix + secrets.token_urlsafe(size)
 
 
 def digest(secret: str) -> str:
     """What is kept of a token."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a provider's tokens look and how long they live."""
+
+    rows: str = ""  # before the names of its rows in the store
+    code: tuple[str, int] = ("4/0A", 48)  # what a token begins with, and how many random bytes follow
+    access: tuple[str, int] = ("ya29.a0", 130)
+    refresh: tuple[str, int] = ("1//0", 72)
+    unused_seconds: float = 183 * 86_400  # a refresh token of Google dies after six months without use
+    refresh_limit: int = 100  # per account and client; the oldest dies silently
 
 
 @dataclass
@@ -61,9 +77,10 @@ class Token:
 class TokenStore:
     """All tokens, found by their digest."""
 
-    def __init__(self, clock: Clock, store: Store) -> None:
+    def __init__(self, clock: Clock, store: Store, shape: Shape | None = None) -> None:
         self._clock = clock
         self._store = store
+        self._shape = shape or Shape()
         self._lock = threading.RLock()
         self._numbers = 0
         self._codes: dict[str, Code] = {}
@@ -81,20 +98,20 @@ class TokenStore:
 
     def read_back(self) -> None:
         """Tokens and grants of an earlier run."""
-        for key, values, _ in self._store.rows("token"):
+        for key, values, _ in self._store.rows(f"{self._shape.rows}token"):
             self._tokens[key] = Token(**values, scope_set=frozenset(values["scopes"]))
             self._numbers = max(self._numbers, values["number"])
-        self.grants = {key: set(scopes) for key, scopes, _ in self._store.rows("grant")}
+        self.grants = {key: set(scopes) for key, scopes, _ in self._store.rows(f"{self._shape.rows}grant")}
 
     # codes ------------------------------------------------------------------------------------------------------
 
     def issue_code(self, code: Code) -> str:
         """A new authorization code; the grant now holds its scopes."""
-        text = "4/0A" + secrets.token_urlsafe(48)
+        text = _secret(self._shape.code)
         with self._lock:
             self._codes[digest(text)] = code
             self.grants.setdefault(code.mailbox, set()).update(code.scopes)
-            self._store.put("grant", code.mailbox, sorted(self.grants[code.mailbox]))
+            self._keep_grant(code.mailbox)
         return text
 
     def peek_code(self, text: str) -> Code | None:
@@ -113,9 +130,8 @@ class TokenStore:
     # tokens -----------------------------------------------------------------------------------------------------
 
     def issue(self, kind: str, mailbox: str, scopes: list[str], lifetime: float) -> str:
-        """A new token. Beyond a hundred refresh tokens of the mailbox the oldest dies."""
-        prefix, size = ("ya29.a0", 130) if kind == "access" else ("1//0", 72)
-        text = prefix + secrets.token_urlsafe(size)
+        """A new token. Beyond the limit of refresh tokens of the mailbox the oldest dies."""
+        text = _secret(self._shape.access if kind == "access" else self._shape.refresh)
         now = self._clock.now()
         with self._lock:
             self._numbers += 1
@@ -131,19 +147,22 @@ class TokenStore:
         """(refresh token, access token) of a consent that nobody walked through."""
         with self._lock:
             self.grants.setdefault(mailbox, set()).update(scopes)
-            self._store.put("grant", mailbox, sorted(self.grants[mailbox]))
+            self._keep_grant(mailbox)
             refresh = self.issue("refresh", mailbox, scopes, lifetime)
             return refresh, self.issue("access", mailbox, scopes, access_lifetime)
+
+    def _keep_grant(self, mailbox: str) -> None:
+        self._store.put(f"{self._shape.rows}grant", mailbox, sorted(self.grants[mailbox]))
 
     def _keep(self, key: str, token: Token) -> None:
         self._tokens[key] = token
         values = asdict(token)
         values.pop("scope_set")
-        self._store.put("token", key, values)
+        self._store.put(f"{self._shape.rows}token", key, values)
 
     def _trim(self, mailbox: str) -> None:
         live = [(t.number, key) for key, t in self._tokens.items() if t.kind == "refresh" and t.mailbox == mailbox]
-        for _, key in sorted(live)[:-REFRESH_LIMIT]:
+        for _, key in sorted(live)[: -self._shape.refresh_limit]:
             self._forget(key)
 
     def _sweep(self, now: float) -> None:
@@ -156,10 +175,10 @@ class TokenStore:
         if token:
             token.expires = 0.0  # for a thread that found it a moment ago
         self._known.clear()
-        self._store.drop("token", key)
+        self._store.drop(f"{self._shape.rows}token", key)
 
     def find(self, text: str, kind: str = "access") -> Token | None:
-        """The live token, else None. Using a refresh token keeps it alive for six more months."""
+        """The live token, else None. Using a refresh token keeps it alive."""
         token = self._known.get(text)
         if token is None:
             token = self._tokens.get(digest(text))
@@ -172,7 +191,7 @@ class TokenStore:
         if token.kind != kind or now >= token.expires:
             return None
         if kind == "refresh":
-            if now - token.used > UNUSED_SECONDS:
+            if now - token.used > self._shape.unused_seconds:
                 return None
             token.used = now
         return token
@@ -196,7 +215,7 @@ class TokenStore:
                 self._forget(key)
             if not gmail_only:
                 self.grants.pop(mailbox, None)
-                self._store.drop("grant", mailbox)
+                self._store.drop(f"{self._shape.rows}grant", mailbox)
         return len(doomed)
 
     def expire_access(self, mailbox: str) -> int:

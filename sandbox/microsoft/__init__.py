@@ -1,0 +1,1 @@
+"""Microsoft's side: the identity platform and Graph mail."""
