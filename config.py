@@ -91,6 +91,7 @@ class Settings:
     intake_name: str = "intake.demo.example"  # what the intake calls itself
     intake_tls_cert: str = ""  # files of a certificate and its key: with them the intake offers STARTTLS
     intake_tls_key: str = ""
+    dns_base: str = ""  # DNS over HTTPS in place of the name servers, for demo and test; refused in production
     relay_private_hosts: bool = False  # may an account's mail server stand in a private network? Demo and test only
     demo_relay: str = ""  # "host:port" of the mail server that the demo practice uses
 
@@ -168,6 +169,8 @@ class Settings:
             found.append("CRASH_AT kills the process; it is for tests only")
         if self.relay_private_hosts:
             found.append("RELAY_PRIVATE_HOSTS lets accounts reach into the private network; it is refused in production")
+        if self.dns_base:
+            found.append("DNS_BASE stands in for the name servers; it is refused in production")
         if self.reply_domain.endswith(".example"):
             found.append("REPLY_DOMAIN must be a domain of your own in production")
         if bool(self.intake_tls_cert) != bool(self.intake_tls_key):

@@ -70,6 +70,7 @@ def portal_environment(
         "MS_TENANT": "common",
         "GRAPH_BASE": f"{sandbox}/graph",
         "REPLY_DOMAIN": REPLY_DOMAIN,
+        "DNS_BASE": f"{sandbox}/__ctl/dns",
         "INTAKE_PORT": str(addresses.intake_port),
         "RELAY_PRIVATE_HOSTS": "true",
         "DEMO_RELAY": f"127.0.0.1:{addresses.smtp_port}",
@@ -94,4 +95,4 @@ def with_own_google(built: Mapping[str, str], given: Mapping[str, str]) -> dict[
     """
     if not given.get("GOOGLE_CLIENT_ID"):
         return dict(built)
-    return {key: value for key, value in built.items() if not key.startswith(("GOOGLE_", "GMAIL_", "PUBSUB_"))}
+    return {key: value for key, value in built.items() if not key.startswith(("GOOGLE_", "GMAIL_", "PUBSUB_", "DNS_"))}

@@ -30,10 +30,11 @@ from portal.errors import DomainError
 from portal.lib.clock import now
 from portal.models import Account, Acknowledgement, AcknowledgementText, Connection, User
 from portal.rules.acknowledgement import RISKS, Standing, find_missing, grace_end, judge_standing
+from portal.rules.connecting import PROVIDERS
 from portal.rules.reasons import Cause
 
 MARK = re.compile(r"<!-- (\w+:\w+) -->")
-RISKS_PAGE = "/connections/google/risks"
+RISKS_PAGE = "/connections/{}/risks"  # of a provider
 
 
 class AcknowledgementNeeded(DomainError):
@@ -42,13 +43,16 @@ class AcknowledgementNeeded(DomainError):
     status: ClassVar[int] = 403
     title: ClassVar[str] = "Read the risks first"
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: Standing, provider: str) -> None:
+        service = PROVIDERS[provider].service
         text = (
-            "You have not read and signed the risks of two-way sync for this location yet. Nothing was connected."
+            f"You have not read and signed the risks of two-way sync with {service} for this location yet. "
+            "Nothing was connected."
             if standing is Standing.MISSING
             else "The risk text has changed since you signed it. Nothing was connected. Read the new text and sign it."
         )
-        super().__init__(text, cause=f"acknowledgement_{standing.value}", href=RISKS_PAGE, press="Read the six risks")
+        href = RISKS_PAGE.format(provider)
+        super().__init__(text, cause=f"acknowledgement_{standing.value}", href=href, press="Read the six risks")
 
 
 class TextChanged(DomainError):
@@ -114,12 +118,13 @@ def show_text(provider: str) -> AcknowledgementText:
     return text
 
 
-def require_shown(version: str) -> None:
+def require_shown(version: str, provider: str) -> None:
     """Raises TextChanged where a page said which version it showed, and it is not the newest. The version that is stored is
     the server's own in any case."""
     if version and version != str(current_text().version):
         text = "The risk text has changed since you opened the page. Nothing was signed. Read the new text and sign that."
-        raise TextChanged(text, cause="acknowledgement_text_changed", href=RISKS_PAGE, press="Read the new text")
+        href = RISKS_PAGE.format(provider)
+        raise TextChanged(text, cause="acknowledgement_text_changed", href=href, press="Read the new text")
 
 
 def sign(user: User, account_id: UUID, provider: str, *, ticked: list[str], typed_name: str) -> Acknowledgement:
@@ -145,13 +150,15 @@ def sign(user: User, account_id: UUID, provider: str, *, ticked: list[str], type
     db.session.add(row)
     db.session.flush()
     record(events.RISKS_ACKNOWLEDGED, row, provider=provider, version=text.version, sha256=text.sha256, items=row.items)
-    _go_on(account_id, user.id)
+    _go_on(account_id, user.id, provider)
     return row
 
 
-def _go_on(account_id: UUID, user_id: UUID) -> None:
+def _go_on(account_id: UUID, user_id: UUID, provider: str) -> None:
     connection = live_connection(account_id, user_id, lock=True)
-    if connection is not None and connection.cause == Cause.ACKNOWLEDGEMENT_MISSING:
+    if connection is None or connection.provider != provider:
+        return
+    if connection.cause == Cause.ACKNOWLEDGEMENT_MISSING:
         resolve_attention(connection)
 
 
@@ -203,7 +210,7 @@ def require_current(user_id: UUID, account_id: UUID, provider: str) -> None:
     """Raises AcknowledgementNeeded unless this very person has signed the newest text here (H-07)."""
     found = standing(user_id, account_id, provider)
     if not found.allows_connect:
-        raise AcknowledgementNeeded(found)
+        raise AcknowledgementNeeded(found, provider)
 
 
 def may_sync(connection: Connection) -> bool:

@@ -23,8 +23,8 @@ from portal.errors import Conflict, DomainError
 from portal.lib.clock import now
 from portal.lib.ids import new_id
 from portal.models import Account, Connection, Membership, OAuthAttempt, User
-from portal.providers.google import oauth
-from portal.rules.connecting import Purpose, may_role_connect
+from portal.providers.registry import authority
+from portal.rules.connecting import PROVIDERS, Purpose, may_role_connect
 from portal.sealing import open_text, seal_text
 
 LIFE = timedelta(minutes=10)
@@ -80,23 +80,23 @@ def require_role(user_id: UUID, account_id: UUID) -> None:
         raise MayNotConnect("connect_roles")
 
 
-def require_open(user_id: UUID, account_id: UUID, purpose: Purpose) -> None:
+def require_open(user_id: UUID, account_id: UUID, provider: str, purpose: Purpose) -> None:
     """What would refuse the trip whatever is signed; asked before a signature is taken for it. Raises DomainError."""
     require_role(user_id, account_id)
-    _require_place(purpose, live_connection(account_id, user_id))
+    _require_place(provider, purpose, live_connection(account_id, user_id))
 
 
-def begin_google(purpose: Purpose) -> str:
-    """Begin the caller's own trip to Google and return the consent page's address.
+def begin(provider: str, purpose: Purpose) -> str:
+    """Begin the caller's own trip to a provider and return the consent page's address.
 
     Whose connection it will be is the session's: there is no parameter for it (P-03). Raises DomainError.
     """
     caller = current_caller()
     if caller.user_id is None or caller.account_id is None or caller.session_id is None:
         raise MayNotConnect("nobody")
-    require_allowed(caller.user_id, caller.account_id, "google")
+    require_allowed(caller.user_id, caller.account_id, provider)
     connection = live_connection(caller.account_id, caller.user_id)
-    _require_place(purpose, connection)
+    _require_place(provider, purpose, connection)
     state, verifier, nonce = (secrets.token_urlsafe(size) for size in (32, 48, 32))
     row_id = new_id()
     row = OAuthAttempt(
@@ -104,7 +104,7 @@ def begin_google(purpose: Purpose) -> str:
         account_id=caller.account_id,
         user_id=caller.user_id,
         session_id=caller.session_id,
-        provider="google",
+        provider=provider,
         purpose=purpose.value,
         connection_id=connection.id if connection else None,
         state_hash=_hash(state),
@@ -114,40 +114,45 @@ def begin_google(purpose: Purpose) -> str:
     )
     db.session.add(row)
     db.session.flush()
-    record(events.CONNECT_STARTED, row, provider="google", purpose=purpose.value)
+    record(events.CONNECT_STARTED, row, provider=provider, purpose=purpose.value)
     hint = connection.mailbox if connection and purpose is Purpose.RECONNECT else ""
     settings = current_app.extensions["settings"]
-    return oauth.authorize_url(settings, state=state, nonce=nonce, verifier=verifier, login_hint=hint)
+    consent_page = authority(provider).authorize_url
+    return consent_page(settings, state=state, nonce=nonce, verifier=verifier, login_hint=hint)
 
 
-def _require_place(purpose: Purpose, connection: Connection | None) -> None:
-    """One mailbox at a time (P-05): a first connection needs none there, the others need one."""
+def _require_place(provider: str, purpose: Purpose, connection: Connection | None) -> None:
+    """One mailbox at a time (P-05): a first connection needs none there, the others need one; only Update changes the
+    provider."""
     if purpose is Purpose.CONNECT and connection is not None:
         text = f"{connection.mailbox} is connected already. Use Update to connect another mailbox in its place."
         raise Conflict(text, cause="already_connected", href=PROFILE, press="Back to My Profile")
     if purpose is not Purpose.CONNECT and connection is None:
         text = "No mailbox of yours is connected here any more. Connect one anew; that sets a new beginning."
         raise Conflict(text, cause="nothing_there", href=PROFILE, press="Back to My Profile")
+    if purpose is Purpose.RECONNECT and connection is not None and connection.provider != provider:
+        text = f"{connection.mailbox} is not at {PROVIDERS[provider].company}. Use Update to connect another in its place."
+        raise Conflict(text, cause="other_provider", href=PROFILE, press="Back to My Profile")
 
 
 def take(state: str, provider: str) -> Attempt | None:
     """Use up the attempt of a state, in a transaction of its own: whatever comes next, the state is spent.
 
-    None for a state that is unknown, spent, too old, or another provider's.
+    None for a state that is unknown, spent, too old, or another provider's: a code brought to the wrong path goes to no
+    token endpoint (OAU-3).
     """
     with transaction():
         row = db.session.scalar(
             update(OAuthAttempt)
             .where(
                 OAuthAttempt.state_hash == _hash(state),
-                OAuthAttempt.provider == provider,
                 OAuthAttempt.consumed_at.is_(None),
                 OAuthAttempt.expires_at > now(),
             )
             .values(consumed_at=now())
             .returning(OAuthAttempt)
         )
-        if row is None:
+        if row is None or row.provider != provider:
             return None
         return Attempt(
             account_id=row.account_id,

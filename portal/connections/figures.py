@@ -13,6 +13,7 @@ from portal.conversations.queries import readers_by_role
 from portal.database import db
 from portal.lib.clock import now
 from portal.models import Account, Connection, Contact, Membership, Message, OutboxMail
+from portal.rules.sending import cap_setting
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Figures:
         return sum(count for _role, count in self.readers)
 
 
-def figures_of(account: Account, user_id: UUID) -> Figures:
-    """The figures for a person in an account."""
+def figures_of(account: Account, user_id: UUID, provider: str) -> Figures:
+    """The figures for a person in an account who thinks of connecting a mailbox of this provider."""
     like_staff, known_users = _like_staff(account.id)
     kept_mails, ended_mailboxes = _left_over(account.id)
     shared_contacts, shared_with = _shared(account.id, user_id)
@@ -50,7 +51,7 @@ def figures_of(account: Account, user_id: UUID) -> Figures:
         ended_mailboxes=ended_mailboxes,
         sent_30_days=_sent(user_id, 30),
         busiest_day=_busiest_day(user_id, 90),
-        cap=min(account.send_cap, account.send_cap_workspace),
+        cap=min(getattr(account, cap_setting(provider, is_consumer=kind)) for kind in (True, False)),
         shared_contacts=shared_contacts,
         shared_with=shared_with,
     )

@@ -1,4 +1,4 @@
-"""The forms of connecting: the signature, the purpose of a trip to Google, the typed word before an end."""
+"""The forms of connecting: the signature, the purpose of a trip to a provider, the typed word before an end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SignForm(FlaskForm):
 
 
 class BeginForm(FlaskForm):
-    """Why somebody goes to Google."""
+    """Why somebody goes to a consent page."""
 
     purpose = HiddenField(validators=[AnyOf(list(Purpose))])
 

@@ -41,7 +41,9 @@ def open_mailbox(
     async def spend(units: int) -> None:
         await _quota().spend(mailbox_key, units)
 
-    return registry.mail_provider(provider, token, http, current_app.extensions["settings"], spend)
+    # Graph counts no units but calls under way, which its adapter bounds for each mailbox.
+    quota = spend if provider == registry.GOOGLE else None
+    return registry.mail_provider(provider, token, http, current_app.extensions["settings"], quota)
 
 
 def _quota() -> Quota:
@@ -55,4 +57,10 @@ def _quota() -> Quota:
 def has_push(grant: Grant, moment: datetime) -> bool:
     """Whether notices come, so that polling is only the net below them."""
     expires = grant.watch_expires_at
-    return current_app.extensions["settings"].push_enabled and expires is not None and expires > moment
+    return may_push(grant.provider) and expires is not None and expires > moment
+
+
+def may_push(provider: str) -> bool:
+    """Whether the operator wants this provider's notices."""
+    settings = current_app.extensions["settings"]
+    return bool(settings.push_enabled and (settings.ms_push or provider != "microsoft"))

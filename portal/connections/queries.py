@@ -28,7 +28,7 @@ def live_connection(account_id: UUID, user_id: UUID, *, lock: bool = False) -> C
     return db.session.scalar(query.with_for_update(of=Connection) if lock else query)
 
 
-def is_mailbox_taken(account_id: UUID, user_id: UUID, mailbox_key: str, subject: str) -> bool:
+def is_mailbox_taken(account_id: UUID, user_id: UUID, mailbox_key: str, provider: str, subject: str) -> bool:
     """Whether another user of the account has connected this mailbox, by address or by the provider's identity (P-05)."""
     query = (
         select(Connection.id)
@@ -37,7 +37,7 @@ def is_mailbox_taken(account_id: UUID, user_id: UUID, mailbox_key: str, subject:
             Connection.account_id == account_id,
             Connection.user_id != user_id,
             Connection.disconnected_at.is_(None),
-            (Connection.mailbox_key == mailbox_key) | (Grant.subject == subject),
+            (Connection.mailbox_key == mailbox_key) | ((Grant.provider == provider) & (Grant.subject == subject)),
         )
     )
     return db.session.scalar(query.limit(1)) is not None
@@ -109,4 +109,4 @@ def kept_messages(connection_ids: Sequence[UUID]) -> dict[UUID, int]:
 
 def cause_sentence(connection: Connection) -> str:
     """Why a connection stands, in words; "" when it works."""
-    return Cause(connection.cause).sentence if connection.cause in set(Cause) else ""
+    return Cause(connection.cause).sentence_of(connection.provider) if connection.cause in set(Cause) else ""

@@ -9,29 +9,31 @@ from portal.audit import events
 from portal.audit.service import record
 from portal.database import db
 from portal.errors import DomainError
-from portal.rules.connecting import Effect
+from portal.rules.connecting import PROVIDERS, Effect
 
-NEUTRAL = "This answer from Google does not belong to a connection you have just begun here. Nothing was connected."
+NEUTRAL = "This answer from {company} does not belong to a connection you have just begun here. Nothing was connected."
 AGAIN = "Begin again on My Profile."
-PERMISSIONS = "Google refused us: not every box was ticked. Nothing was connected. Connect again and tick all boxes."
 
 WORDS = {
-    "cancelled": "You cancelled at Google. Nothing was connected.",
-    "provider_error": f"Google ended the consent with an error. Nothing was connected. {AGAIN}",
-    "by_admin": "The administrator of your Google Workspace does not allow this app. Nothing was connected. "
+    "insufficient_permission": "{company} refused us: {lack}. Nothing was connected. Connect again and {remedy}.",
+    "cancelled": "You cancelled at {company}. Nothing was connected.",
+    "provider_error": f"{{company}} ended the consent with an error. Nothing was connected. {AGAIN}",
+    "login_required": "{company} wants you to sign in with a further step before it gives access. Nothing was connected. "
+    "Connect again and finish that step there.",
+    "by_admin": "The administrator of your {organization} does not allow this app. Nothing was connected. "
     "Ask them to allow it, then connect again.",
-    "code_refused": "Google no longer accepts this consent; it was used already or took too long. "
+    "code_refused": "{company} no longer accepts this consent; it was used already or took too long. "
     f"Nothing was connected. {AGAIN}",
-    "identity": f"Google’s answer could not be verified. Nothing was connected. {AGAIN}",
-    "unavailable": "Google could not be reached, or its answer could not be read. Nothing was connected. "
+    "identity": f"{{company}}’s answer could not be verified. Nothing was connected. {AGAIN}",
+    "unavailable": "{company} could not be reached, or its answer could not be read. Nothing was connected. "
     "Try again in a few minutes.",
-    "operator": "Google does not accept this portal’s own registration. Nothing was connected. "
+    "operator": "{company} does not accept this portal’s own registration. Nothing was connected. "
     "Your operator has to mend it; your consent is fine.",
-    "no_refresh_token": "Google gave access for this moment only, so the sync would stop within the hour. "
+    "no_refresh_token": "{company} gave access for this moment only, so the sync would stop within the hour. "
     f"Nothing was connected. {AGAIN}",
-    "no_mailbox": "This Google account has no Gmail mailbox. Nothing was connected. "
+    "no_mailbox": "This {company} account has no {service} mailbox. Nothing was connected. "
     "Choose the account that your mail is in.",
-    "consumer_forbidden": "Your practice does not allow personal Gmail mailboxes, since no agreement with Google "
+    "consumer_forbidden": "Your practice does not allow personal {service} mailboxes, since no agreement with {company} "
     "covers them. Nothing was connected. Use the mailbox of your practice.",
     "mailbox_taken": "A colleague has connected this mailbox in this location. Nothing was connected. "
     "A mailbox can be connected by one person here.",
@@ -39,8 +41,13 @@ WORDS = {
     "Use Update to connect another.",
     Effect.NOTHING_THERE.value: "The mailbox was disconnected meanwhile. Nothing was connected. "
     "Connect anew; that sets a new beginning.",
-    Effect.OTHER_MAILBOX.value: "You chose another Google account than the one that is connected. "
+    Effect.OTHER_MAILBOX.value: "You chose another {company} account than the one that is connected. "
     "Nothing was changed. Reconnect with the same account, or use Update to connect another mailbox in its place.",
+}
+
+LACKS = {  # Microsoft's consent page has no boxes
+    "google": ("one box was not ticked", "not every box was ticked", "tick all boxes"),
+    "microsoft": ("one permission was not given", "not every permission was given", "accept all that it asks for"),
 }
 
 
@@ -50,19 +57,21 @@ class ConnectRefused(DomainError):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Nothing was connected"
 
-    def __init__(self, cause: str, *, boxes: Sequence[str] = ()) -> None:
-        super().__init__(WORDS.get(cause, f"{NEUTRAL} {AGAIN}"), cause=cause)
+    def __init__(self, provider: str, cause: str, *, boxes: Sequence[str] = ()) -> None:
+        words = WORDS.get(cause, f"{NEUTRAL} {AGAIN}")
+        one, many, remedy = LACKS[provider]
+        lack = {"lack": one if len(boxes) == 1 else many, "remedy": remedy}
+        super().__init__(words.format_map(vars(PROVIDERS[provider]) | lack), cause=cause)
         self.boxes = tuple(boxes)
 
 
 class InsufficientPermission(ConnectRefused):
-    """A box was left unticked (G-01)."""
+    """A permission was not given (G-01, O-01)."""
 
     title: ClassVar[str] = "Insufficient permission"
 
-    def __init__(self, boxes: Sequence[str]) -> None:
-        super().__init__("insufficient_permission", boxes=boxes)
-        self.message = PERMISSIONS if len(self.boxes) != 1 else PERMISSIONS.replace("not every box was", "one box was not")
+    def __init__(self, provider: str, boxes: Sequence[str]) -> None:
+        super().__init__(provider, "insufficient_permission", boxes=boxes)
 
 
 def record_refusal(error: DomainError, provider: str) -> None:

@@ -40,10 +40,11 @@ def save(attempt: Attempt, consent: Consent) -> UUID:
     """Do what the consent means beside the connection that is there now. Raises ConnectRefused; the old one is untouched."""
     old = live_connection(attempt.account_id, attempt.user_id, lock=True)
     if old is not None and attempt.purpose is not Purpose.CONNECT and old.id != attempt.connection_id:
-        raise ConnectRefused(Effect.NOTHING_THERE.value)
-    effect = decide_effect(attempt.purpose, old.grant.subject if old else None, consent.identity.subject)
+        raise ConnectRefused(attempt.provider, Effect.NOTHING_THERE.value)
+    chosen = f"{attempt.provider}:{consent.identity.subject}"
+    effect = decide_effect(attempt.purpose, tokens.owner_of(old.grant) if old else None, chosen)
     if effect.is_refusal:
-        raise ConnectRefused(effect.value)
+        raise ConnectRefused(attempt.provider, effect.value)
     _require_policy(attempt, consent)
     grant = _store_grant(attempt, consent)
     if effect is Effect.CONTINUE and old is not None:
@@ -60,10 +61,10 @@ def _require_policy(attempt: Attempt, consent: Consent) -> None:
     """The account's word on consumer mailboxes (P-06), and one person per mailbox (P-05)."""
     policy = consumer_policy(db.session.get_one(Account, attempt.account_id).consumer_mailboxes)
     if consent.is_consumer and policy is ConsumerPolicy.FORBIDDEN:
-        raise ConnectRefused("consumer_forbidden")
+        raise ConnectRefused(attempt.provider, "consumer_forbidden")
     key = match_key(consent.mailbox)
-    if is_mailbox_taken(attempt.account_id, attempt.user_id, key, consent.identity.subject):
-        raise ConnectRefused("mailbox_taken")
+    if is_mailbox_taken(attempt.account_id, attempt.user_id, key, attempt.provider, consent.identity.subject):
+        raise ConnectRefused(attempt.provider, "mailbox_taken")
 
 
 def _store_grant(attempt: Attempt, consent: Consent) -> Grant:

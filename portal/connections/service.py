@@ -12,6 +12,7 @@ from portal.database import db
 from portal.lib.clock import now
 from portal.models import Connection, Grant
 from portal.notices.service import notify, withdraw
+from portal.providers.registry import authority
 from portal.rules.reasons import Cause
 
 TROUBLE = "connection_trouble"
@@ -87,7 +88,8 @@ def release(grant: Grant) -> None:
     """Let go of a grant that a connection no longer needs: kept while others need it, else forgotten and revoked."""
     if connections_of_grant(grant.id):
         return
-    if is_identity_in_use(grant.provider, grant.subject):  # another user's consent for the same mailbox would end too
+    can_revoke = authority(grant.provider).can_revoke
+    if can_revoke and is_identity_in_use(grant.provider, grant.subject):  # another user's consent would end too
         forget(grant)
         record(events.GRANT_REVOKED, grant, provider=grant.provider, result="in_use")
     else:
@@ -101,7 +103,7 @@ def sync_soon(connection: Connection) -> None:
 
 def _tell(connection: Connection, state: str, cause: str, outlook: str) -> None:
     """The owner what to do, and the account's officers that it stands (G-18, ACK-3)."""
-    text = f"{connection.mailbox} {state}: {Cause(cause).sentence} {outlook}"
+    text = f"{connection.mailbox} {state}: {Cause(cause).sentence_of(connection.provider)} {outlook}"
     notify(connection.user_id, connection.account_id, TROUBLE, text, PROFILE, connection.id)
     report = f"{connection.user.name}'s mailbox {state}."
     for user_id in officers_of(connection.account_id):

@@ -6,6 +6,7 @@ Nothing here leaves the process but to the provider itself: no token in a log, a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,16 +20,17 @@ from portal import queues
 from portal.audit import events
 from portal.audit.service import record
 from portal.connections.queries import is_identity_in_use
+from portal.connections.watching import held_of, store_held
 from portal.database import db, transaction
 from portal.lib.clock import now
 from portal.lib.crypto import SealError
 from portal.lib.http import Http
 from portal.lib.ids import new_id
 from portal.models import Grant
+from portal.providers.base import Authority
 from portal.providers.errors import AuthorizationLost, OperatorFault, ProviderError, Temporary
-from portal.providers.google import oauth
-from portal.providers.registry import mail_provider
-from portal.providers.types import Tokens
+from portal.providers.registry import authority, mail_provider
+from portal.providers.types import Held, Tokens
 from portal.sealing import open_text, seal_text
 
 REFRESH_BEFORE = timedelta(minutes=5)
@@ -48,6 +50,7 @@ def owner_of(grant: Grant) -> str:
 class _Step:
     """What the grant's row says now: a usable token, a refresh that is ours to make, or neither (another one refreshes)."""
 
+    provider: str = ""
     token: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
     lease: UUID | None = None
@@ -83,7 +86,8 @@ def _look(grant_id: UUID, refused: str | None, *, may_refresh: bool) -> _Step:
         if not may_refresh and grant.refresh_lease is None:  # the one waited for has failed; its caller knows why
             raise Temporary("another refresh of this grant has just failed")
         grant.refresh_lease, grant.refresh_lease_until = new_id(), now() + LEASE
-        return _Step(refresh_token=_open(grant, REFRESH_TOKEN, grant.refresh_token), lease=grant.refresh_lease)
+        known = _open(grant, REFRESH_TOKEN, grant.refresh_token)
+        return _Step(provider=grant.provider, refresh_token=known, lease=grant.refresh_lease)
 
 
 def _usable(grant: Grant, refused: str | None) -> str:
@@ -104,7 +108,7 @@ def _open(grant: Grant, kind: str, sealed: bytes) -> str:
 
 async def _refresh(grant_id: UUID, http: Http, step: _Step) -> str:
     try:
-        tokens = await oauth.refresh(http, _settings(), step.refresh_token)
+        tokens = await authority(step.provider).refresh(http, _settings(), step.refresh_token)
     except BaseException as error:
         _end_lease(grant_id, step.lease)
         if isinstance(error, OperatorFault):
@@ -114,7 +118,7 @@ async def _refresh(grant_id: UUID, http: Http, step: _Step) -> str:
         grant = _locked(grant_id)
         # One that was disconnected or consented anew meanwhile is not overwritten.
         if grant is not None and grant.refresh_lease == step.lease and grant.refresh_token is not None:
-            store_access(grant, tokens)
+            store_tokens(grant, tokens)
     return tokens.access_token
 
 
@@ -125,8 +129,14 @@ def _end_lease(grant_id: UUID, lease: UUID | None) -> None:
             grant.refresh_lease = grant.refresh_lease_until = None
 
 
-def store_access(grant: Grant, tokens: Tokens) -> None:
-    """Seal the access token of an answer into its grant and end the lease; the scopes too, where they were said."""
+def store_tokens(grant: Grant, tokens: Tokens) -> None:
+    """Seal the tokens of an answer into their grant and end the lease; the scopes too, where they were said.
+
+    A refresh token that came replaces the former one in the same transaction as the access token (OAU-9); where none came
+    the former one stays (Google does not rotate).
+    """
+    if tokens.refresh_token:
+        grant.refresh_token = seal_text(tokens.refresh_token, REFRESH_TOKEN, owner_of(grant), grant.id)
     grant.access_token = seal_text(tokens.access_token, ACCESS_TOKEN, owner_of(grant), grant.id)
     grant.access_expires_at = now() + timedelta(seconds=tokens.expires_in)
     grant.refresh_lease = grant.refresh_lease_until = None
@@ -135,9 +145,8 @@ def store_access(grant: Grant, tokens: Tokens) -> None:
 
 def store_consent(grant: Grant, tokens: Tokens) -> None:
     """Seal both tokens of a new consent; whatever was to be revoked before is alive again."""
-    grant.refresh_token = seal_text(tokens.refresh_token, REFRESH_TOKEN, owner_of(grant), grant.id)
     grant.revoke_pending_at = grant.watch_tried_at = None  # the watch may have ended with the former consent
-    store_access(grant, tokens)
+    store_tokens(grant, tokens)
 
 
 def forget(grant: Grant) -> None:
@@ -153,8 +162,14 @@ def revoke_later(grant: Grant) -> None:
     What is kept for that one call is sealed for that purpose alone: no code that reads mail can open it.
     """
     if grant.refresh_token is None:
+        store_held(grant.id, None)
         return forget(grant)
-    token = _open(grant, REFRESH_TOKEN, grant.refresh_token)
+    try:
+        token = _open(grant, REFRESH_TOKEN, grant.refresh_token)
+    except OperatorFault as error:  # a key is missing: nobody is kept from ending a connection by that
+        current_app.logger.error("operator: a consent cannot be given back: %s", error)
+        _settle(grant, "given_up")
+        return None
     forget(grant)
     grant.access_token = seal_text(token, REVOKE_TOKEN, owner_of(grant), grant.id)
     grant.revoke_pending_at = now()
@@ -177,13 +192,17 @@ def _revoke(grant_id: UUID) -> bool:
             return False
         if grant.access_expires_at is not None and grant.access_expires_at > now():
             return False  # tried a moment ago
-        pending_at, provider = grant.revoke_pending_at, grant.provider
-        if is_identity_in_use(provider, grant.subject):
+        pending_at, source, held = grant.revoke_pending_at, authority(grant.provider), held_of(grant.id)
+        if source.can_revoke and is_identity_in_use(grant.provider, grant.subject):
             return _settle(grant, "in_use")
-        token = _open(grant, REVOKE_TOKEN, grant.access_token)
         grant.access_expires_at = now() + REVOKE_AGAIN
+        try:
+            token = _open(grant, REVOKE_TOKEN, grant.access_token)
+        except OperatorFault as error:  # a key is missing here; the others are settled meanwhile
+            current_app.logger.error("operator: a consent cannot be given back: %s", error)
+            return now() - pending_at >= REVOKE_GIVEN_UP and _settle(grant, "given_up")
     try:
-        result = asyncio.run(_give_back(provider, token))
+        result = asyncio.run(_give_back(source, token, held))
     except ProviderError:
         if now() - pending_at < REVOKE_GIVEN_UP:
             return False
@@ -197,25 +216,26 @@ def _revoke(grant_id: UUID) -> bool:
 
 def _settle(grant: Grant, result: str) -> bool:
     forget(grant)
+    store_held(grant.id, None)
     record(events.GRANT_REVOKED, grant, provider=grant.provider, result=result)
     return True
 
 
-async def _give_back(provider: str, refresh_token: str) -> str:
-    """Stop the push notices as far as that goes, then revoke the consent."""
+async def _give_back(source: Authority, refresh_token: str, held: Sequence[Held]) -> str:
+    """Stop the push notices as far as that goes, then give the consent back."""
     async with Http(max_connections=2) as http:
         with suppress(ProviderError):  # a watch that cannot be stopped ends by itself, and its notices hold no mail
-            await _stop_watch(provider, http, refresh_token)
-        return await oauth.revoke(http, _settings(), refresh_token)
+            await _stop_watch(source, http, refresh_token, held)
+        return await source.revoke(http, _settings(), refresh_token)
 
 
-async def _stop_watch(provider: str, http: Http, refresh_token: str) -> None:
-    tokens = await oauth.refresh(http, _settings(), refresh_token)
+async def _stop_watch(source: Authority, http: Http, refresh_token: str, held: Sequence[Held]) -> None:
+    tokens = await source.refresh(http, _settings(), refresh_token)
 
     async def token(_refused: str | None) -> str:
         return tokens.access_token
 
-    await mail_provider(provider, token, http, _settings()).stop_watch()
+    await mail_provider(source.name, token, http, _settings()).stop_watch(held)
 
 
 def _locked(grant_id: UUID) -> Grant | None:

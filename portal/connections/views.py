@@ -1,4 +1,4 @@
-"""Connecting a mailbox: the risks, the way to Google and back, the end; and what compliance and admins see of it."""
+"""Connecting a mailbox: the risks, the way to the provider and back, the end; and what compliance and admins see of it."""
 
 from __future__ import annotations
 
@@ -19,93 +19,97 @@ from portal.connections.refusals import record_refusal
 from portal.errors import Conflict, DomainError, NotFound
 from portal.formatting import full
 from portal.models import Acknowledgement, Connection
-from portal.rules.connecting import ConsumerPolicy, Purpose, may_role_connect
+from portal.rules.connecting import PROVIDERS, ConsumerPolicy, Purpose, may_role_connect
 from portal.rules.reasons import Cause
 from portal.sending.relays import relay_of
 
+ANSWER = ("state", "code", "error", "error_description", "iss")  # consenting.Answer, in its order
 blueprint = Blueprint("connections", __name__)
+PROVIDER = f"/connections/<any({','.join(PROVIDERS)}):provider>"  # any other is no page
 
 
-@blueprint.get("/connections/google/risks")
+@blueprint.get(f"{PROVIDER}/risks")
 @requires(Permission.CONNECT_OWN)
-def show_acknowledgement() -> ResponseReturnValue:
+def show_acknowledgement(provider: str) -> ResponseReturnValue:
     """The six risks with the practice's own figures; that they were shown is recorded."""
-    return risks_page(SignForm(formdata=None), purpose=request.args.get("purpose", ""))
+    return risks_page(provider, SignForm(formdata=None), purpose=request.args.get("purpose", ""))
 
 
-@blueprint.post("/connections/google/risks")
+@blueprint.post(f"{PROVIDER}/risks")
 @requires(Permission.CONNECT_OWN)
-def sign_acknowledgement() -> ResponseReturnValue:
-    """Sign; then on to Google, or back to My Profile where a connected person has read a new text."""
+def sign_acknowledgement(provider: str) -> ResponseReturnValue:
+    """Sign; then on to the provider, or back to My Profile where a connected person has read a new text."""
     form = SignForm()
     account_id, user = g.membership.account_id, g.user_session.user
     if not form.validate():
-        return risks_page(form, problem=" ".join(text for texts in form.errors.values() for text in texts)), 400
-    acknowledgements.require_shown(form.shown.data or "")
+        return risks_page(provider, form, problem=" ".join(text for texts in form.errors.values() for text in texts)), 400
+    acknowledgements.require_shown(form.shown.data or "", provider)
     if form.purpose.data != RENEW:
-        attempts.require_open(user.id, account_id, Purpose(form.purpose.data))
+        attempts.require_open(user.id, account_id, provider, Purpose(form.purpose.data))
     ticked, typed_name = form.risk.data or [], form.typed_name.data or ""
     try:
-        acknowledgements.sign(user, account_id, "google", ticked=ticked, typed_name=typed_name)
+        acknowledgements.sign(user, account_id, provider, ticked=ticked, typed_name=typed_name)
     except NotSigned as missing:
-        return risks_page(form, problem=missing.message, purpose=form.purpose.data), missing.status
+        return risks_page(provider, form, problem=missing.message, purpose=form.purpose.data), missing.status
     if form.purpose.data == RENEW:
         flash("Signed. Your mailbox stays connected, and sync goes on.", "ok")
         return redirect(url_for("profile.show_email"), 303)
-    return redirect(attempts.begin_google(Purpose(form.purpose.data)), 303)
+    return redirect(attempts.begin(provider, Purpose(form.purpose.data)), 303)
 
 
-def risks_page(form: SignForm, *, purpose: str = "", problem: str = "") -> str:
+def risks_page(provider: str, form: SignForm, *, purpose: str = "", problem: str = "") -> str:
     """The page of the risks, with what was ticked and typed before."""
     membership, user = g.membership, g.user_session.user
     connection = queries.live_connection(membership.account_id, user.id)
-    signature = acknowledgements.newest_signature(user.id, membership.account_id, "google")
-    text = acknowledgements.show_text("google")
+    signature = acknowledgements.newest_signature(user.id, membership.account_id, provider)
+    text = acknowledgements.show_text(provider)
     if connection is None:
         purpose = Purpose.CONNECT.value
+    elif connection.provider != provider:
+        purpose = Purpose.UPDATE.value
     elif purpose not in (Purpose.UPDATE, Purpose.RECONNECT):
         purpose = RENEW
     return render_template(
         "connections/risks.html",
         form=form, problem=problem, purpose=purpose, text=text, fill=acknowledgements.fill, connection=connection,
-        figures=figures_of(membership.account, user.id), user=user, signature=signature,
+        figures=figures_of(membership.account, user.id, provider), user=user, signature=signature,
         is_signed=signature is not None and signature.text_version >= text.version,
         may_connect=may_role_connect(membership.role, membership.account.connect_roles),
         consumer_policy=membership.account.consumer_mailboxes,
-        app_name=current_app.extensions["settings"].google_app_name,
+        provider=provider, app_name=app_name(provider),
         has_mail_server=relay_of(membership.account_id) is not None,
     )  # fmt: skip
 
 
-@blueprint.post("/connections/google/risks/decline")
+@blueprint.post(f"{PROVIDER}/risks/decline")
 @requires(Permission.CONNECT_OWN)
-def decline_acknowledgement() -> ResponseReturnValue:
+def decline_acknowledgement(provider: str) -> ResponseReturnValue:
     """Keep standard email: as easy as the other way, and recorded as well."""
-    acknowledgements.decline("google")
+    acknowledgements.decline(provider)
     flash("Nothing was connected, and nothing of your mailbox is read.", "ok")
     return redirect(url_for("profile.show_email"), 303)
 
 
-@blueprint.post("/connections/google/begin")
+@blueprint.post(f"{PROVIDER}/begin")
 @requires(Permission.CONNECT_OWN)
-def begin_google() -> ResponseReturnValue:
-    """Off to Google's consent page, for oneself."""
+def begin_connection(provider: str) -> ResponseReturnValue:
+    """Off to the provider's consent page, for oneself."""
     form = BeginForm()
     if not form.validate():
-        raise Conflict("The page did not say what to do at Google. Nothing was changed.", cause="purpose")
-    return redirect(attempts.begin_google(Purpose(form.purpose.data)), 303)
+        raise Conflict("The page did not say what to do there. Nothing was changed.", cause="purpose")
+    return redirect(attempts.begin(provider, Purpose(form.purpose.data)), 303)
 
 
-@blueprint.get("/connections/google/callback")
+@blueprint.get(f"{PROVIDER}/callback")
 @public
-def google_callback() -> ResponseReturnValue:
-    """Back from Google. Open to strangers: their answer is refused here, and not carried through the sign-in page."""
-    answer = consenting.Answer(*(request.args.getlist(name) for name in ("state", "code", "error", "iss")))
+def finish_connection(provider: str) -> ResponseReturnValue:
+    """Back from the provider. Open to strangers: their answer is refused here, and not carried through the sign-in page."""
+    answer = consenting.Answer(*(request.args.getlist(name) for name in ANSWER))
     try:
-        connection = find(Connection, consenting.finish_google(answer), own=True)
+        connection = find(Connection, consenting.finish(provider, answer), own=True)
     except DomainError as error:
-        record_refusal(error, "google")
-        return render_template("connections/refused.html", error=error), error.status
+        record_refusal(error, provider)
+        return render_template("connections/refused.html", error=error, provider=provider), error.status
     since = full(connection.connected_at)
     flash(f"Connected as {connection.mailbox}. Mail since {since} is looked at; nothing older comes in.", "ok")
     if connection.is_consumer and connection.account.consumer_mailboxes == ConsumerPolicy.WARNED:
@@ -113,22 +117,30 @@ def google_callback() -> ResponseReturnValue:
     return redirect(url_for("profile.show_email"), 303)
 
 
-@blueprint.get("/connections/google/update")
+@blueprint.get("/connections/update")
 @requires(Permission.CONNECT_OWN)
 def confirm_update() -> ResponseReturnValue:
-    """What another mailbox in place of this one changes, before one goes to Google (G-16)."""
+    """What another mailbox in place of this one changes, and whose it can be (G-16, O-04, P-05)."""
     connection = queries.live_connection(g.membership.account_id, g.user_session.user_id)
     if connection is None:
         return redirect(url_for("profile.show_email"))
-    standing = acknowledgements.standing(connection.user_id, connection.account_id, connection.provider)
-    app_name = current_app.extensions["settings"].google_app_name
-    return render_template("connections/update.html", connection=connection, standing=standing, app_name=app_name)
+    person = connection.user_id, connection.account_id
+    ways = [(name, acknowledgements.standing(*person, name), app_name(name)) for name in PROVIDERS]
+    ways.sort(key=lambda way: way[0] != connection.provider)
+    return render_template("connections/update.html", connection=connection, ways=ways)
+
+
+def app_name(provider: str) -> str:
+    """What the provider's consent page calls this portal."""
+    settings = current_app.extensions["settings"]
+    names = {"google": settings.google_app_name, "microsoft": settings.ms_app_name}
+    return str(names[provider])
 
 
 @blueprint.get("/connections/<uuid:connection_id>/disconnect")
 @requires(Permission.OWN_PROFILE)
 def confirm_disconnect(connection_id: UUID) -> ResponseReturnValue:
-    """Before: what stays. After: what stayed, and how to remove the app at Google (G-17)."""
+    """Before: what stays. After: what stayed, and how to remove the app at the provider (G-17, O-05)."""
     return disconnect_page(reachable(connection_id), DisconnectForm(formdata=None))
 
 
@@ -159,7 +171,7 @@ def disconnect_page(connection: Connection, form: DisconnectForm) -> str:
         "connections/disconnect.html" if connection.is_live else "connections/disconnected.html",
         connection=connection, kept=kept, form=form, word=DISCONNECT_WORD,
         is_own=connection.user_id == g.user_session.user_id,
-        app_name=current_app.extensions["settings"].google_app_name,
+        app_name=app_name(connection.provider),
     )  # fmt: skip
 
 

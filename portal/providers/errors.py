@@ -72,3 +72,11 @@ class Refused(ProviderError):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class CodeRefused(Refused):
+    """The code of a consent is not taken: used, expired, or made for another verifier."""
+
+
+class IdentityRefused(Refused):
+    """An id_token does not prove who consented. `args[0]` names the checks that failed."""

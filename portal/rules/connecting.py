@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from portal.rules.addresses import is_consumer
+
+
+@dataclass(frozen=True)
+class ProviderNames:
+    """What a provider and its parts are called on our pages."""
+
+    company: str  # asks for consent
+    service: str  # holds the mail
+    organization: str  # whose administrator may refuse an app
+    access_page: str  # where one sees and removes what one has consented to
+    consumer_access_page: str  # the same for a personal account
+
+    def page_of(self, *, is_consumer: bool) -> str:
+        """Where the owner of such a mailbox removes the app."""
+        return self.consumer_access_page if is_consumer else self.access_page
+
+
+PROVIDERS = {
+    "google": ProviderNames(
+        "Google", "Gmail", "Google Workspace",
+        "https://myaccount.google.com/connections", "https://myaccount.google.com/connections",
+    ),
+    "microsoft": ProviderNames(
+        "Microsoft", "Outlook", "Microsoft 365",
+        "https://myapps.microsoft.com", "https://account.live.com/consent/Manage",
+    ),
+}  # fmt: skip
+"""Whose mailboxes can be connected (P-05)."""
 
 READ = "https://www.googleapis.com/auth/gmail.readonly"
 SEND = "https://www.googleapis.com/auth/gmail.send"
@@ -38,6 +67,35 @@ def missing_scopes(granted: str) -> tuple[str, ...]:
 def missing_boxes(granted: str) -> tuple[str, ...]:
     """The names of the boxes that were left unticked."""
     return tuple(BOXES[scope] for scope in missing_scopes(granted))
+
+
+GRAPH = "https://graph.microsoft.com/"
+MICROSOFT_SCOPES = (
+    "openid", "email", "profile", "offline_access", f"{GRAPH}User.Read", f"{GRAPH}Mail.ReadWrite", f"{GRAPH}Mail.Send",
+)  # fmt: skip
+"""What is asked of Microsoft: drafts, answers and files of a mail need Mail.ReadWrite, the rest as at Google."""
+MICROSOFT_BOXES = {
+    "user.read": "Read your profile",
+    "mail.readwrite": "Read and write access to your mail",
+    "mail.send": "Send mail as you",
+}
+OFFLINE_BOX = "Maintain access to data you have given it access to"
+"""The permissions in the words of Microsoft's consent page; offline_access shows only in the refresh token it gives."""
+
+
+def missing_microsoft_scopes(granted: str) -> tuple[str, ...]:
+    """The short names of Graph's scopes that were asked for and not granted (O-01).
+
+    Microsoft answers with short or long names in any case, with extras, and without the sign-in scopes.
+    """
+    have = {scope.removeprefix(GRAPH) for scope in granted.lower().split()}
+    return tuple(scope for scope in MICROSOFT_BOXES if scope not in have)
+
+
+def missing_microsoft_boxes(granted: str, *, has_refresh_token: bool) -> tuple[str, ...]:
+    """The names of the permissions that were not given."""
+    boxes = tuple(MICROSOFT_BOXES[scope] for scope in missing_microsoft_scopes(granted))
+    return boxes if has_refresh_token else (*boxes, OFFLINE_BOX)
 
 
 def may_role_connect(role: str, connect_roles: str) -> bool:

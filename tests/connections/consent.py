@@ -30,23 +30,52 @@ def consent(
 ) -> str:
     """Go through consent at `location` (where the portal sent the browser) as `mailbox`; returns the callback's URL.
 
-    `untick` are words of scopes to leave unticked ("send", "readonly"). `decision` "deny" presses Cancel.
+    `untick` are words of scopes to leave unticked ("send", "readonly"). `decision` "deny" presses Cancel. Where Microsoft
+    demands a code, the one that the stand-in shows is typed.
     """
     with httpx2.Client(base_url=sandbox.url, timeout=20, trust_env=False) as browser:
         page = browser.get(location)
-        flow = _flow(page)
-        if "/google/signin" in page.text:
-            page = browser.post("/google/signin", data={"flow": flow, "email": mailbox, "password": password})
-        elif mailbox.lower() not in page.text.lower():
-            browser.get("/google/choose", params={"flow": flow})
-            page = browser.post("/google/signin", data={"flow": flow, "email": mailbox, "password": password})
-        if page.status_code == 302:
-            return _callback(page)
-        boxes = [unescape(scope) for scope in BOX.findall(page.text)]
-        ticked = [scope for scope in boxes if not any(word in scope for word in untick)]
-        _flow(page)
-        page = browser.post("/google/consent", data={"flow": flow, "decision": decision, "scope": ticked})
+        if urlsplit(location).path.startswith("/microsoft/"):
+            return _microsoft(sandbox, browser, page, mailbox, password, decision)
+        return _google(browser, page, mailbox, password, untick, decision)
+
+
+def _google(
+    browser: httpx2.Client, page: httpx2.Response, mailbox: str, password: str, untick: Sequence[str], decision: str
+) -> str:
+    flow = _flow(page)
+    if "/google/signin" in page.text:
+        page = browser.post("/google/signin", data={"flow": flow, "email": mailbox, "password": password})
+    elif mailbox.lower() not in page.text.lower():
+        browser.get("/google/choose", params={"flow": flow})
+        page = browser.post("/google/signin", data={"flow": flow, "email": mailbox, "password": password})
+    if page.status_code == 302:
         return _callback(page)
+    boxes = [unescape(scope) for scope in BOX.findall(page.text)]
+    ticked = [scope for scope in boxes if not any(word in scope for word in untick)]
+    _flow(page)
+    page = browser.post("/google/consent", data={"flow": flow, "decision": decision, "scope": ticked})
+    return _callback(page)
+
+
+def _microsoft(
+    sandbox: Sandbox, browser: httpx2.Client, page: httpx2.Response, mailbox: str, password: str, decision: str
+) -> str:
+    """Microsoft's pages have no boxes: all or nothing."""
+    if page.status_code in (302, 303):
+        return _callback(page)
+    flow = _flow(page)
+    if "/microsoft/signin" not in page.text and mailbox.lower() not in page.text.lower():
+        page = browser.get("/microsoft/choose", params={"flow": flow})
+    if "/microsoft/signin" in page.text:
+        page = browser.post("/microsoft/signin", data={"flow": flow, "email": mailbox, "password": password})
+    if 'action="/microsoft/code"' in page.text:
+        page = browser.post("/microsoft/code", data={"flow": flow, "otc": sandbox.code_of(mailbox)})
+    if page.status_code in (302, 303):
+        return _callback(page)
+    _flow(page)
+    pressed = "accept" if decision == "allow" else "cancel"
+    return _callback(browser.post("/microsoft/consent", data={"flow": flow, "decision": pressed}))
 
 
 def _flow(page: httpx2.Response) -> str:

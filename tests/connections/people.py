@@ -1,4 +1,4 @@
-"""People for the tests of connecting: somebody who may, who has signed, who is on the way to Google."""
+"""People for the tests of connecting: somebody who may, who has signed, who is on the way to a provider."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def make_signature(user: User, account: Account, version: int | None = None, pro
 
 
 def make_signer(name: str = "Owen Castellano", *, account: Account | None = None, **values: Any) -> tuple[Account, User]:
-    """A provider who has signed the newest text."""
+    """A provider who has signed the newest text, for Gmail unless `provider` says another."""
     account = account or make_account()
+    provider = values.pop("provider", "google")
     user = make_member(account, values.pop("role", "provider"), name=name, **values)
-    make_signature(user, account)
+    make_signature(user, account, provider=provider)
     return account, user
 
 
@@ -40,21 +41,24 @@ def sign_form(name: str, *, purpose: str = "connect", risks: tuple[str, ...] = R
     return {"risk": list(risks), "typed_name": name, "purpose": purpose}
 
 
-def start(client: Any, purpose: str = "connect") -> str:
+def start(client: Any, purpose: str = "connect", provider: str = "google") -> str:
     """Press the button; returns where the browser is sent."""
-    answer = client.post("/connections/google/begin", data={"purpose": purpose})
+    answer = client.post(f"/connections/{provider}/begin", data={"purpose": purpose})
     assert answer.status_code == 303, answer.text
     return str(answer.location)
 
 
 def finish(client: Any, url: str) -> Any:
-    """Let the browser come back from Google."""
+    """Let the browser come back from the provider."""
     return client.get(callback_path(url))
 
 
-def connect(client: Any, sandbox: Sandbox, mailbox: str = MAILBOX, purpose: str = "connect", **choices: Any) -> Any:
+def connect(
+    client: Any, sandbox: Sandbox, mailbox: str = MAILBOX, purpose: str = "connect", provider: str = "google",
+    **choices: Any,
+) -> Any:  # fmt: skip
     """The whole way as a signed-in person; returns the callback's answer."""
-    return finish(client, consent(sandbox, start(client, purpose), mailbox, **choices))
+    return finish(client, consent(sandbox, start(client, purpose, provider), mailbox, **choices))
 
 
 def live(user: User) -> Connection | None:

@@ -34,7 +34,11 @@ from tests.factories import make_account, make_connection, make_contact, make_co
 from tests.services.programs import Sandbox
 
 RISKS_PAGE = "/connections/google/risks"
-PUBLISHED = {1: "f09818eeee85d0824915f1d98ccb190da15363261e2a81db9770f9521ca8bcf6"}
+NEWEST = 2
+PUBLISHED = {
+    1: "f09818eeee85d0824915f1d98ccb190da15363261e2a81db9770f9521ca8bcf6",
+    2: "3c1030275e743b1bd79f44f970c4a28a624c87fc2033502f1b0f9f194a7430a8",
+}
 """The hash of every text that was ever shown: a text is never changed, a new one gets the next number."""
 
 
@@ -95,7 +99,7 @@ def events(user: User, *names: str) -> list[AuditEvent]:
 def test_the_text_says_what_it_must(words: str) -> None:
     """The file itself; that the page shows its every byte is proven below."""
     folder = Path(acknowledgements.__file__).parents[1] / "templates" / "acknowledgement"
-    text = (folder / "1.html").read_text("utf-8")
+    text = (folder / f"{NEWEST}.html").read_text("utf-8")
     assert words in text
 
 
@@ -111,7 +115,7 @@ def test_the_page_shows_text_boxes_and_the_name_to_expect(person: User, client: 
     assert "Keep standard email" in page
     assert "Owen Castellano" in page
     assert [event.details for event in events(person, "person:acknowledgement:shown")] == [
-        {"provider": "google", "version": 1}
+        {"provider": "google", "version": NEWEST}
     ]
 
 
@@ -144,7 +148,7 @@ def test_a_signature_is_stored_whole_and_the_browser_has_no_say(person: User, cl
     assert answer.location.startswith(f"{sandbox.url}/google/o/oauth2/v2/auth?")
     row, text = db.session.query(Acknowledgement).one(), current_text()
     assert (row.user_id, row.account_id, row.provider) == (person.id, account.id, "google")
-    assert (row.text_version, row.text_sha256, row.items) == (1, text.sha256, list(RISKS))
+    assert (row.text_version, row.text_sha256, row.items) == (NEWEST, text.sha256, list(RISKS))
     assert (row.typed_name, row.ip, row.browser) == ("owen castellano", "127.0.0.1", "Test/1.0 (x)")
     assert row.session_id is not None
     assert before <= row.created_at <= now()
@@ -201,7 +205,7 @@ def test_the_start_refuses_without_the_newest_signature_of_this_very_person(
         make_connection(account, person, MAILBOX)
     if case == "stale":
         make_signature(person, account)
-        db.session.add(AcknowledgementText(version=2, html="<p>two</p>", sha256=text_hash("<p>two</p>")))
+        db.session.add(AcknowledgementText(version=NEWEST + 1, html="<p>two</p>", sha256=text_hash("<p>two</p>")))
     elif case == "other_account":
         make_signature(person, make_account())
     elif case == "other_person":
@@ -238,7 +242,7 @@ def test_a_new_text_leaves_a_grace_period_and_signing_it_goes_on(app: Flask, cli
     account, user = make_signer()
     connection = make_connection(account, user, MAILBOX)
     assert (standing(user.id, account.id, "google"), may_sync(connection)) == (Standing.CURRENT, True)
-    db.session.add(AcknowledgementText(version=2, html=current_text().html + "<p>two</p>", sha256="2" * 64))
+    db.session.add(AcknowledgementText(version=NEWEST + 1, html=current_text().html + "<p>two</p>", sha256="2" * 64))
     db.session.flush()
     assert (standing(user.id, account.id, "google"), may_sync(connection)) == (Standing.OUTDATED_IN_GRACE, True)
     frozen_clock.shift(14 * 86400)
@@ -259,7 +263,7 @@ def test_a_new_text_leaves_a_grace_period_and_signing_it_goes_on(app: Flask, cli
 def test_the_grace_is_the_accounts_setting(app: Flask, frozen_clock: Any) -> None:
     account, user = make_signer()
     account.acknowledgement_grace_days = 2
-    db.session.add(AcknowledgementText(version=2, html="two", sha256="2" * 64))
+    db.session.add(AcknowledgementText(version=NEWEST + 1, html="two", sha256="2" * 64))
     db.session.flush()
     ends = acknowledgements.grace_ends(user.id, account.id, "google")
     assert ends == now() + timedelta(days=2)
@@ -281,7 +285,7 @@ def test_who_has_signed_goes_on_without_signing_again(app: Flask, client: Any, s
     _, user = make_signer()
     client.sign_in(user)
     page = client.get(RISKS_PAGE).text
-    assert "You have read, ticked and signed version 1" in page
+    assert f"You have read, ticked and signed version {NEWEST}" in page
     assert 'action="/connections/google/begin"' in page
     assert connect(client, sandbox).status_code == 303
 

@@ -62,7 +62,7 @@ def assert_nothing_happened(sandbox: Sandbox) -> None:
         {"code": None},
         {"code": ""},
         {"code": ["a", "b"]},
-        {"code": "x" * 3000},
+        {"code": "x" * 5000},
         {"iss": "https://evil.example"},
     ],
 )

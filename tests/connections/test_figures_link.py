@@ -17,7 +17,7 @@ def test_see_them_shows_as_many_as_the_figure_says(client: Any) -> None:
     for email in ("desk@lumen.example", "owen@lumen.example", "priya@mail.example"):
         make_contact(account, email)
     page = client.sign_in(person).get("/connections/google/risks").text
-    assert figures_of(account, person.id).like_staff == 2
+    assert figures_of(account, person.id, "google").like_staff == 2
     assert "2 of your 3 contacts" in page
     assert "/contacts?show=colleague" in page
     shown = client.get("/contacts?show=colleague").text

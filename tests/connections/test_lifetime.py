@@ -54,7 +54,7 @@ def test_trouble_is_told_once_and_never_silent(app: Flask, cause: Cause) -> None
     service.needs_attention(connection, cause.value)
     assert (connection.state, connection.cause) == ("needs_attention", cause)
     notices = unread_notices(user.id, account.id)
-    assert [cause.sentence in notice.text and MAILBOX in notice.text for notice in notices] == [True]
+    assert [cause.sentence_of("google") in notice.text and MAILBOX in notice.text for notice in notices] == [True]
     assert names(connection) == ["portal:connection:needs-attention"]
     service.resolve_attention(connection)
     assert (connection.state, connection.cause, unread_notices(user.id, account.id)) == ("connected", "", [])
@@ -66,7 +66,7 @@ def test_another_trouble_replaces_the_notice(app: Flask) -> None:
     connection = make_connection(account, user, MAILBOX)
     service.needs_attention(connection, "revoked")
     service.needs_attention(connection, "login_required")
-    assert [Cause.LOGIN_REQUIRED.sentence in notice.text for notice in unread_notices(user.id, account.id)] == [True]
+    assert [Cause.LOGIN_REQUIRED.sentence_of("google") in notice.text for notice in unread_notices(user.id, account.id)] == [True]
     assert db.session.query(Notice).count() == 2
 
 
@@ -167,7 +167,7 @@ def test_update_swaps_the_mailbox_in_one_step(connected: Any, client: Any, sandb
     user, old = connected
     conversation = make_conversation(make_contact(old.account), user, old)
     make_message(conversation)
-    assert "keeps working until Google has authorised the new one" in client.get("/connections/google/update").text
+    assert "keeps working until the new one is authorised" in client.get("/connections/update").text
     location = start(client, "update")
     assert live(user).state == "connected"  # type: ignore[union-attr]
     assert finish(client, consent(sandbox, location, OTHER)).status_code == 303

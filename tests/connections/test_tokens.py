@@ -263,6 +263,25 @@ def _results() -> list[str]:
     return [row.details["result"] for row in db.session.query(AuditEvent).filter_by(name="portal:grant:revoked").order_by(AuditEvent.created_at, AuditEvent.id)]
 
 
+@pytest.mark.requirement("OAU-10")
+@pytest.mark.parametrize("is_before", [True, False], ids=["before the end", "after the end"])
+def test_a_token_that_does_not_open_keeps_nobody_from_ending(
+    app: Flask, sandbox: Sandbox, grant: Grant, frozen_clock: Any, is_before: bool
+) -> None:
+    if is_before:
+        grant.refresh_token = b"\x01 of a key that is lost"
+    service.disconnect(db.session.query(Connection).one(), "user")
+    db.session.commit()
+    if not is_before:
+        assert _results() == []
+        grant.access_token = b"\x01 of a key that is lost"
+        db.session.commit()
+        assert tokens.retry_revocations() == 0  # and no error: those behind it have their turn
+        frozen_clock.shift(7 * 86400 + 1)
+        assert tokens.retry_revocations() == 1
+    assert (_results(), grant.refresh_token, grant.access_token) == (["given_up"], None, None)
+
+
 @pytest.mark.rule("G-17")
 @pytest.mark.requirement("OAU-10")
 @pytest.mark.provider_fault(40)

@@ -47,6 +47,7 @@ FAULTS = [
     ("CRASH_AT", "before_commit"),
     ("RELAY_PRIVATE_HOSTS", "yes"),
     ("REPLY_DOMAIN", "replies.demo.example"),
+    ("DNS_BASE", "http://127.0.0.1:8001/__ctl/dns"),
     ("INTAKE_TLS_CERT", "/etc/intake.crt"),
     ("GOOGLE_CLIENT_SECRET", "demo-secret"),
     ("GOOGLE_CLIENT_SECRET", ""),

@@ -1,4 +1,4 @@
-"""Mail adapters under contract, each with the mailbox it opens at the stand-in; a second provider is one more entry."""
+"""Mail adapters under contract, each with the mailbox it opens at the stand-in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from portal.providers.base import MailProvider
 from portal.providers.errors import AuthorizationLost
 from portal.providers.google.client import GmailClient, Spend, spend_freely
 from portal.providers.google.mail import GmailProvider
+from portal.providers.microsoft.client import GraphClient
+from portal.providers.microsoft.mail import GraphProvider
+from sandbox.microsoft.ids import gone_id
 from tests.services.programs import Sandbox
 
 TOPIC = "projects/demo/topics/gmail"
@@ -34,10 +37,13 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Adapter:
-    """How to open a mailbox through one provider's adapter."""
+    """How to open a mailbox through one provider's adapter, and what the stand-in calls things there."""
 
     name: str
+    provider: str
     open: Callable[[Http, str, Tokens, Spend], MailProvider]
+    id_of: Callable[[str], str]  # the provider's id of a message of the stand-in
+    quirks: dict[str, str]  # oddities that both providers have, by a name for both
 
     def tokens(self, sandbox: Sandbox, address: str, count: int = 1) -> Tokens:
         """Access tokens as after a whole consent."""
@@ -49,4 +55,16 @@ def _open_gmail(http: Http, url: str, tokens: Tokens, spend: Spend = spend_freel
     return GmailProvider(GmailClient(http, url, tokens, spend), topic=TOPIC)
 
 
-ADAPTERS = (Adapter("gmail", _open_gmail),)
+def _open_outlook(http: Http, url: str, tokens: Tokens, _spend: Spend = spend_freely) -> MailProvider:
+    return GraphProvider(GraphClient(http, f"{url}/graph", tokens))
+
+
+GMAIL = Adapter(
+    "gmail", "google", _open_gmail, lambda number: number,
+    {"page_size": "history_page_size", "empty_page": "history_empty_page", "duplicate": "history_duplicate"},
+)  # fmt: skip
+OUTLOOK = Adapter(
+    "outlook", "microsoft", _open_outlook, lambda number: gone_id(number, immutable=True),
+    {"page_size": "ms_delta_page_size", "empty_page": "ms_delta_empty_page", "duplicate": "ms_delta_duplicate"},
+)  # fmt: skip
+ADAPTERS = (GMAIL, OUTLOOK)

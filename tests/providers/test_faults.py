@@ -1,4 +1,4 @@
-"""What providers do wrong, against the stand-in: bounded, sorted by what to do about it, nothing lost or doubled."""
+"""What Gmail does wrong, against the stand-in: bounded, sorted by what to do about it, nothing lost or doubled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from portal.providers.errors import (
 )
 from portal.providers.types import Unread
 from portal.rules.facts import MailFacts
-from tests.providers.conftest import AMY, OUT, Box, headers, ids_of
+from tests.providers.adapters import GMAIL
+from tests.providers.conftest import AMY, OUT, Box, headers, ids_of, open_box
+from tests.services.programs import Sandbox
 
 READ = "https://www.googleapis.com/auth/gmail.readonly"
 SEND = "https://www.googleapis.com/auth/gmail.send"
@@ -25,6 +27,12 @@ SEND = "https://www.googleapis.com/auth/gmail.send"
 def google_error(code: int, message: str, reason: str) -> dict[str, object]:
     entry = {"message": message, "domain": "usageLimits", "reason": reason}
     return {"error": {"code": code, "message": message, "errors": [entry]}}
+
+
+@pytest.fixture
+def box(sandbox: Sandbox) -> Box:
+    """Amy's Gmail mailbox."""
+    return open_box(sandbox, GMAIL)
 
 
 # tokens and permissions ----------------------------------------------------------------------------------------------

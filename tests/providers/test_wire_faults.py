@@ -13,7 +13,16 @@ from portal.providers.errors import Limited, Temporary, Unanswered
 from portal.providers.google.client import GmailClient, NotSent
 from portal.providers.google.mail import GmailProvider
 from portal.providers.types import Unread
-from tests.providers.conftest import AMY, OUT, OWN, PAT, Box, headers, letter
+from tests.providers.adapters import GMAIL
+from tests.providers.conftest import AMY, OUT, OWN, PAT, Box, headers, letter, open_box
+from tests.services.programs import Sandbox
+
+
+@pytest.fixture
+def box(sandbox: Sandbox) -> Box:
+    """Amy's Gmail mailbox."""
+    return open_box(sandbox, GMAIL)
+
 
 # sending -------------------------------------------------------------------------------------------------------------
 

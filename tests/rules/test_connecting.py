@@ -15,6 +15,8 @@ from portal.rules.connecting import (
     is_consumer_mailbox,
     may_role_connect,
     missing_boxes,
+    missing_microsoft_boxes,
+    missing_microsoft_scopes,
     missing_scopes,
 )
 
@@ -47,6 +49,26 @@ def test_every_permission_must_be_granted(granted: str, missing: tuple[str, ...]
 @pytest.mark.rule("G-01")
 def test_missing_boxes_bear_the_words_of_the_consent_page() -> None:
     assert missing_boxes(f"openid email {READ}") == ("Send email on your behalf",)
+
+
+@pytest.mark.rule("O-01")
+@pytest.mark.requirement("OAU-6")
+@pytest.mark.provider_fault(9)
+@pytest.mark.parametrize(
+    ("granted", "missing"),
+    [
+        ("User.Read Mail.ReadWrite Mail.Send", ()),
+        ("openid profile https://graph.microsoft.com/Mail.Send https://graph.microsoft.com/Mail.ReadWrite User.Read", ()),
+        ("HTTPS://GRAPH.MICROSOFT.COM/MAIL.SEND mail.readwrite user.read Calendars.Read", ()),
+        ("User.Read Mail.Read Mail.Send", ("mail.readwrite",)),
+        ("https://evil.example/Mail.Send Mail.ReadWrite User.Read", ("mail.send",)),
+        ("", ("user.read", "mail.readwrite", "mail.send")),
+    ],
+)
+def test_every_permission_of_outlook_must_be_granted(granted: str, missing: tuple[str, ...]) -> None:
+    assert missing_microsoft_scopes(granted) == missing
+    assert len(missing_microsoft_boxes(granted, has_refresh_token=True)) == len(missing)
+    assert len(missing_microsoft_boxes(granted, has_refresh_token=False)) == len(missing) + 1
 
 
 @pytest.mark.rule("P-06")

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from portal.lib.http import READ_SECONDS, SEND_SECONDS, Answer, Http, NoAnswer
+from portal.providers.answers import json_of
 from portal.providers.base import TokenSource
 from portal.providers.errors import AuthorizationLost, Temporary, TokenRefused, Unanswered
 from portal.providers.google.errors import error_of
@@ -102,14 +103,3 @@ class GmailClient:
             )
         except NoAnswer as trouble:
             raise (Temporary if trouble.sent else NotSent)(str(trouble)) from None
-
-
-def json_of(answer: Answer) -> dict[str, Any]:
-    """The JSON object of an answer. Raises Temporary for anything else (a page of some proxy, a cut body)."""
-    try:
-        value = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        raise Temporary("an answer that is no JSON") from None
-    if not isinstance(value, dict):
-        raise Temporary("an answer of the wrong kind")
-    return value

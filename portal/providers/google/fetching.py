@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from portal.lib.clock import now
 from portal.lib.http import TOO_LARGE, Answer
+from portal.providers.answers import json_of
 from portal.providers.errors import (
     AuthorizationLost,
     Limited,
@@ -24,7 +25,7 @@ from portal.providers.errors import (
     TokenRefused,
 )
 from portal.providers.google.batch import build_batch, read_batch
-from portal.providers.google.client import UNITS, GmailClient, json_of
+from portal.providers.google.client import UNITS, GmailClient
 from portal.providers.google.errors import TOO_MANY, error_of
 
 BATCH_MOST = 50

@@ -56,6 +56,10 @@ class GmailProvider:
         """What arrived since a moment, for when history is lost."""
         return read_listing(self._client, since, cursor)
 
+    async def thread_messages(self, _thread_ids: Sequence[str], _since: datetime) -> list[str]:
+        """None: Gmail's history knows no folders and names every message."""
+        return []
+
     async def headers(self, ids: Sequence[str], own_keys: frozenset[str]) -> list[MailFacts | Unread]:
         """The headers that the rules need; nothing else of a message travels."""
         found = await self._fetching.get_many([f"messages/{quote(i, safe='')}?{METADATA}" for i in ids])
