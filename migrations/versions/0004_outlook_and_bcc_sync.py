@@ -92,6 +92,7 @@ def upgrade() -> None:
     op.execute('UPDATE connection SET new_cursor = cursor')
     op.drop_column('connection', 'cursor')
     op.execute('ALTER TABLE connection RENAME COLUMN new_cursor TO cursor')
+    op.add_column('connection', sa.Column('threads_asked_at', UtcDateTime(), nullable=True))
 
     with op.batch_alter_table('intake_mail', schema=None) as batch_op:
         batch_op.add_column(sa.Column('peer', sa.String(length=45), server_default='', nullable=False))
@@ -108,6 +109,7 @@ def downgrade() -> None:
         batch_op.drop_column('helo')
         batch_op.drop_column('peer')
 
+    op.drop_column('connection', 'threads_asked_at')
     with op.batch_alter_table('account', schema=None) as batch_op:
         batch_op.drop_column('bcc_new_contacts')
 

@@ -127,6 +127,7 @@ class Connection(AccountRow):
     last_logged_at: Mapped[datetime | None]
     next_poll_at: Mapped[datetime]
     change_noticed_at: Mapped[datetime | None]
+    threads_asked_at: Mapped[datetime | None]  # when synced threads were last looked for in every folder (Graph)
     provider_cap_until: Mapped[datetime | None]  # the provider itself takes no mail of this mailbox before (G-14)
     failures: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str] = mapped_column(String(200), default="")

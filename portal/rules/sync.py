@@ -14,6 +14,7 @@ ENDED = {
     "updated": Reason.OLD_ADDRESS,  # G-16
     "continued_elsewhere": Reason.CONTINUED_ELSEWHERE,  # X-02
 }
+BEGUN_OUTSIDE = (Reason.STARTED_IN_MAILBOX, Reason.NOT_STARTED_IN_CRM)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Decision:
     reason: Reason
     contact_id: UUID | None = None
     conversation_id: UUID | None = None
-    message_id: UUID | None = None  # the CRM's own mail that this is the sent copy of
+    message_id: UUID | None = None  # the message that this mail is already: written here, or come in another way
     mentions: tuple[tuple[UUID, str], ...] = ()  # (contact, "cc" or "bcc") (G-11)
 
     @property
@@ -32,14 +33,46 @@ class Decision:
 
 
 def decide(mail: MailFacts, crm: CrmFacts) -> Decision:
-    """Judge one mail of a Gmail mailbox. Pure; every mail gets exactly one reason."""
+    """Judge one mail of a connected mailbox. Pure; every mail gets exactly one reason."""
     verdict = (
         _by_place(mail, crm)
         or _own_copy(crm)
         or _by_kind(mail, crm)
         or (_outbound(mail, crm) if mail.direction == Direction.OUTBOUND else _inbound(mail, crm))
     )
-    return Decision(Reason.CONTINUED_ELSEWHERE) if crm.is_claimed_elsewhere and _might_go_on(verdict) else verdict
+    if crm.only_crm_threads:
+        verdict = _if_begun_here(verdict, crm)
+    if crm.is_claimed_elsewhere and _might_go_on(verdict):
+        return Decision(Reason.CONTINUED_ELSEWHERE)
+    return _once(verdict, mail, crm)
+
+
+def _if_begun_here(verdict: Decision, crm: CrmFacts) -> Decision:
+    """Of an Outlook mailbox only threads sync that a mail from the CRM began (O-02, O-03).
+
+    What would stay out anyway keeps its own reason. Captured mail is of no such thread, whatever the account's policy.
+    """
+    is_open_question = verdict.reason in (Reason.STARTED_IN_MAILBOX, Reason.CAPTURED)
+    if not is_open_question and (verdict.outcome is not Outcome.LOGGED or verdict.message_id is not None):
+        return verdict
+    if any(c.id == verdict.conversation_id and c.began_in_crm for c in crm.candidates):
+        return verdict
+    is_automatic = verdict.reason is Reason.AUTOMATIC_IN_CONVERSATION
+    return Decision(Reason.AUTOMATIC_REPLY if is_automatic else Reason.NOT_STARTED_IN_CRM)
+
+
+def _once(verdict: Decision, mail: MailFacts, crm: CrmFacts) -> Decision:
+    """The same mail is one message, though it was met in two mailboxes, or by BCC Sync before the mailbox had it.
+
+    Mail that stays out keeps its reason, but for the user's own: a BCC address was in it, so it did come in.
+    """
+    if crm.met_as is None or verdict.message_id is not None:
+        return verdict
+    was_posted = mail.direction is Direction.OUTBOUND and verdict.reason in BEGUN_OUTSIDE
+    if verdict.outcome is not Outcome.LOGGED and not was_posted:
+        return verdict
+    message_id, conversation_id, contact_id = crm.met_as
+    return Decision(Reason.ALREADY_LOGGED, contact_id, conversation_id, message_id)
 
 
 def _might_go_on(verdict: Decision) -> bool:
@@ -121,8 +154,9 @@ def _inbound(mail: MailFacts, crm: CrmFacts) -> Decision:
 def _in_conversation(mail: MailFacts, crm: CrmFacts, found: ConversationFact, sender: str) -> Decision | None:
     """An inbound mail of somebody whom an existing conversation knows. None: it is judged as a new mail."""
     if not found.is_open:
-        # After disconnecting and connecting anew a contact's mail begins a conversation; old addresses stay ended.
-        return None if found.ended_cause == "disconnected" else _ended(found)
+        # After disconnecting and connecting anew a contact's mail begins a conversation; old addresses stay ended, and at
+        # Outlook old threads, too (O-05).
+        return None if found.ended_cause == "disconnected" and not crm.only_crm_threads else _ended(found)
     if refused := _filter_conversation(crm, found):
         return refused
     reason = Reason.CONTACT_REPLIED if sender == found.contact_key else Reason.OTHER_REPLIED
@@ -135,16 +169,21 @@ def _outbound(mail: MailFacts, crm: CrmFacts) -> Decision:
         return Decision(Reason.OWN_MAIL if mail.recipients else Reason.NO_CONTACT)
     if mail.is_forward:
         return _forward(mail, crm)
-    if found := _joined(crm, {person.key for person in mail.recipients}):
+    contact = filing_contact(mail.to, crm)
+    is_tracked = contact is not None and contact.id in crm.tracked
+    found = _joined(crm, {person.key for person in mail.recipients})
+    if found and not (is_tracked and found.ended_cause == "disconnected"):
         if not found.is_open:
             return _ended(found)
         if refused := _filter_conversation(crm, found):
             return refused
         return _log(Reason.USER_REPLIED, mail, crm, found.contact_id, found.id)
-    contact = filing_contact(mail.to, crm)
-    if contact is not None:
-        return Decision(Reason.EXCLUDED_CONTACT if contact.is_excluded else Reason.STARTED_IN_MAILBOX)
-    return _nobody(mail, crm, _keys(mail), captures=False)
+    if contact is None:
+        return _nobody(mail, crm, _keys(mail), captures=False)
+    if contact.is_excluded:
+        return Decision(Reason.EXCLUDED_CONTACT)
+    # B-03: whom the user tracks, the user's own mail begins a conversation with.
+    return _log(Reason.TRACKED_WRITTEN, mail, crm, contact.id) if is_tracked else Decision(Reason.STARTED_IN_MAILBOX)
 
 
 def _forward(mail: MailFacts, crm: CrmFacts) -> Decision:
@@ -154,7 +193,7 @@ def _forward(mail: MailFacts, crm: CrmFacts) -> Decision:
         return _nobody(mail, crm, _keys(mail))
     if contact.is_excluded:
         return Decision(Reason.EXCLUDED_CONTACT)
-    own = next((c for c in crm.candidates if c.contact_id == contact.id and c.is_open), None)
+    own = next((c for c in crm.candidates if c.contact_id == contact.id and _goes_on(c, crm)), None)
     return _log(Reason.USER_FORWARDED, mail, crm, contact.id, own.id if own else None)
 
 
@@ -179,7 +218,12 @@ def _joined(crm: CrmFacts, keys: set[str]) -> ConversationFact | None:
     Open conversations go first; an ended one is found only when no open one knows the person.
     """
     known = [c for c in crm.candidates if c.participants & keys]
-    return next((c for c in known if c.is_open), known[0] if known else None)
+    return next((c for c in known if _goes_on(c, crm)), known[0] if known else None)
+
+
+def _goes_on(found: ConversationFact, crm: CrmFacts) -> bool:
+    """Whether mail of this mailbox may still come into the conversation."""
+    return found.is_open and (found.began_in_crm or not crm.only_crm_threads)
 
 
 def _filter_conversation(crm: CrmFacts, found: ConversationFact) -> Decision | None:

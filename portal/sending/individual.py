@@ -24,11 +24,13 @@ from portal.lib.clock import now
 from portal.models import Connection, Membership, Message, OutboxMail, User
 from portal.notices.service import withdraw
 from portal.rules.addresses import match_key
+from portal.rules.connecting import PROVIDERS
 from portal.rules.sending import MAX_FILE_BYTES, Path, decide_path, is_reachable
 from portal.sending import drafts, relays, waiting
 from portal.sending.caps import cap_of
 from portal.sending.letters import NewMail, SendRefused, without_repeats
 from portal.sending.outcomes import WAITED_IN_VAIN, WORDS
+from portal.sending.outlook import refuse_uncarried
 from portal.sending.recording import write_mail
 from portal.sending.senders import Sender, by_mailbox, by_relay
 
@@ -134,6 +136,7 @@ def _choose_sender(connection: Connection | None, user: User, mail: NewMail) -> 
     relay = relays.relay_of(mail.contact.account_id)
     path = decide_path(connection.state if connection else None, relay is not None)
     if path is Path.MAILBOX and connection is not None:
+        refuse_uncarried(connection, mail)
         return by_mailbox(connection, user), _with_its_wait(connection, mail)
     if path is Path.PROVIDER and relay is not None:  # no cap concerns it
         return by_relay(relay, user), replace(mail, waits_for="") if mail.waits_for == "reset" else mail
@@ -157,7 +160,8 @@ def refuse_over_cap(connection: Connection) -> None:
     if not cap.must_wait:
         return
     if cap.closed_until:
-        words = "Google takes no more mail of this mailbox for now: its own sending limit is reached."
+        company = PROVIDERS[connection.provider].company
+        words = f"{company} takes no more mail of this mailbox for now: its own sending limit is reached."
     elif cap.is_reached:
         words = f"This mailbox has sent {cap.used} of {cap.limit} individual mails in the last 24 hours."
     else:

@@ -24,6 +24,7 @@ from portal.providers.errors import (
     Unanswered,
 )
 from portal.providers.types import Sent
+from portal.rules.connecting import PROVIDERS
 from portal.rules.sending import Path, next_look_at
 from portal.sending.caps import cap_end, note_provider_cap
 
@@ -39,10 +40,10 @@ WORDS = {
     Path.NO_MAILBOX.value: "The mailbox was disconnected before it left.",
     Path.PAUSED.value: "The mailbox was paused before it left.",
     Path.NEEDS_ATTENTION.value: "The mailbox needs attention. Reconnect it on My Profile, then try again.",
-    "provider_cap": "Google’s own sending limit for this mailbox is reached. It frees up within 24 hours.",
-    "too_large": "Google refused it as too large.",
-    "refused": "Google refused it.",
-    "unreachable": "Google could not be reached for some time. It has not left.",
+    "provider_cap": "{company}’s own sending limit for this mailbox is reached. It frees up within 24 hours.",
+    "too_large": "{company} refused it as too large.",
+    "refused": "{company} refused it.",
+    "unreachable": "{company} could not be reached for some time. It has not left.",
     "unchecked": "Whether it left could not be checked. Look into the Sent folder of your mailbox first.",
     "relay_unreachable": "The practice’s mail server did not take it for some time. It has not left.",
     "bounced": "It came back: a delivery report says that it did not arrive. Your mailbox has the report.",
@@ -50,7 +51,12 @@ WORDS = {
 }
 WAITED_IN_VAIN = "mail-failed"  # a kind of notice
 CAME_BACK = "It came back. {reason}"
-WAITING = "Google could not be reached, or asked us to wait. It has not left; it is tried again by itself."
+WAITING = "{company} could not be reached, or asked us to wait. It has not left; it is tried again by itself."
+
+
+def words_of(cause: str, provider: str) -> str:
+    """Why a mail of a mailbox at this provider did not leave or may not, in words; `cause` is a key of WORDS."""
+    return WORDS[cause].format(company=PROVIDERS[provider].company)
 
 
 def settle_sent(outbox_id: UUID, sent: Sent) -> str:
@@ -77,7 +83,7 @@ def _wait_for_sync(row: OutboxMail) -> None:
 
 
 def _keep_ids(message: Message, sent: Sent) -> None:
-    """The provider's ids; the wire id replaces ours, which Gmail rewrote (provider fault 20)."""
+    """The provider's ids; the wire id replaces ours, which the provider rewrote (provider fault 20)."""
     message.provider_message_id = sent.provider_message_id
     message.provider_thread_id = sent.provider_thread_id
     message.internet_message_id = (sent.internet_message_id or message.internet_message_id)[:998]
@@ -156,7 +162,7 @@ def settle_trouble(outbox_id: UUID, error: ProviderError) -> str:
         elif cause := _final_cause(row, error):
             fail(row, cause)
         else:
-            row.state, row.next_try_at, row.error = "prepared", _come_back_at(row, error), WAITING
+            row.state, row.next_try_at, row.error = "prepared", _come_back_at(row, error), _named(row, WAITING)
         return row.state
 
 
@@ -194,13 +200,19 @@ def settle_closed(row: OutboxMail, cause: str) -> None:
 
 def fail(row: OutboxMail, cause: str, words: str = "") -> None:
     """Mark it as failed with its reason in words; its text stays, its place under the cap is given back."""
-    row.state, row.error, row.sent_at, row.sending_since = "failed", (words or WORDS[cause])[:300], None, None
+    row.state, row.error, row.sent_at, row.sending_since = "failed", (words or _named(row, WORDS[cause]))[:300], None, None
     row.waits_for = ""
     _message(row).state = "failed"
     record(events.MAIL_FAILED, _message(row), outcome="failed", cause=cause)
     if row.send_at is not None:  # it left, or did not, long after anybody looked
         text = f"A mail that waited could not leave. {row.error}"
         notify(row.user_id, row.account_id, WAITED_IN_VAIN, text, href="/outbox", object_id=row.id)
+
+
+def _named(row: OutboxMail, words: str) -> str:
+    """Words with the company's name in them, where the mail takes a mailbox's way."""
+    connection = db.session.get(Connection, row.connection_id) if row.connection_id else None
+    return words.format(company=PROVIDERS[connection.provider].company if connection else "The mail server")
 
 
 def settle_bounced(row: OutboxMail, reason: str = "") -> None:

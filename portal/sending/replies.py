@@ -16,7 +16,7 @@ from portal.conversations.service import conversation_subject, message_subject, 
 from portal.conversations.state import SyncState, sync_state
 from portal.conversations.thread import Person, Thread, reply_people, thread_of
 from portal.models import Conversation, Message, User
-from portal.rules.addresses import match_key
+from portal.rules.addresses import match_key, own_keys
 from portal.rules.sending import one_line, reply_subject
 from portal.sending import drafts, queries
 from portal.sending.individual import COLLEAGUE
@@ -61,7 +61,7 @@ class ThreadPage:
 
 def open_conversation(conversation: Conversation, user: User, *, whole: bool, may_reply: bool) -> ThreadPage:
     """The page of a conversation for this person. Opening it is an audit event; without it nothing is shown (A-02)."""
-    found = thread_of(conversation, user, own_keys(conversation.account_id, user.id), whole=whole)
+    found = thread_of(conversation, user, _mailbox_keys(conversation.account_id, user.id), whole=whole)
     record(events.CONVERSATION_READ, conversation, messages=len(found.messages))
     ours = [message.id for message in found.messages if message.origin == "crm" and message.state != "sent"]
     return ThreadPage(
@@ -77,12 +77,10 @@ def open_conversation(conversation: Conversation, user: User, *, whole: bool, ma
     )
 
 
-def own_keys(account_id: UUID, user_id: UUID) -> frozenset[str]:
-    """The person's own addresses here: the mailbox and what it may send as."""
+def _mailbox_keys(account_id: UUID, user_id: UUID) -> frozenset[str]:
+    """The connected mailbox and what it may send as."""
     connection = live_connection(account_id, user_id)
-    if connection is None:
-        return frozenset()
-    return frozenset({connection.mailbox_key, *(match_key(alias) for alias in connection.aliases)} - {""})
+    return own_keys(connection.mailbox, *connection.aliases) if connection else frozenset()
 
 
 def reply_box(conversation: Conversation, thread: Thread, user: User) -> ReplyBox:

@@ -17,6 +17,9 @@ from portal.rules.routing import Route, routed_address
 from portal.rules.sending import Cap, Path, decide_path
 from portal.sending import relays
 from portal.sending.caps import cap_of
+from portal.sending.outlook import FILE_HINT as OUTLOOK_FILES
+
+FILES = "Up to 25 MB together. Files are not kept with a draft."
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Way:
     def must_wait(self) -> bool:
         """Whether the next mail would have to wait for the cap."""
         return self.path is Path.MAILBOX and self.cap is not None and self.cap.must_wait
+
+    @property
+    def file_hint(self) -> str:
+        """Which files leave this way, in words for the field (G-13, O-06)."""
+        is_outlook = self.connection is not None and self.connection.provider == "microsoft"
+        return OUTLOOK_FILES if is_outlook and self.path is Path.MAILBOX else FILES
 
     @property
     def is_relay_away(self) -> bool:

@@ -58,8 +58,10 @@ class Batch:
         conversation_id, message_id = verdict.conversation_id, verdict.message_id
         contact_id = verdict.contact_id
         if contact_id is not None and message_id is not None and conversation_id is not None:
-            self._add_copy(mail, message_id)
-            self._link(mail, conversation_id, contact_id)
+            if verdict.reason is Reason.SENT_FROM_CRM:
+                self._add_copy(mail, message_id)
+            if verdict.reason is Reason.SENT_FROM_CRM or self.around.is_open(conversation_id):
+                self._link(mail, conversation_id, contact_id)
         elif contact_id is not None and verdict.outcome is Outcome.LOGGED and prepared is not None:
             conversation_id = conversation_id or self._begin(prepared, contact_id)
             message_id = prepared.message_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, or_, select
 
@@ -12,8 +13,10 @@ from portal.models import Message, OutboxMail
 from portal.rules.facts import MailFacts
 from portal.rules.sending import WINDOW
 from portal.sending.caps import note_provider_cap
-from portal.sending.outcomes import WORDS, settle_bounced
+from portal.sending.outcomes import settle_bounced, words_of
 from portal.sync.lease import Run
+
+WHOLE_SECOND = timedelta(seconds=1)  # Graph tells moments without fractions, and a report may come in the same second
 
 
 def mark_failed(run: Run, reports: Sequence[MailFacts]) -> None:
@@ -28,7 +31,7 @@ def mark_failed(run: Run, reports: Sequence[MailFacts]) -> None:
         if outbox is None:
             message.state = "failed"
         else:
-            settle_bounced(outbox, WORDS["provider_cap"] if report.is_cap_report else "")
+            settle_bounced(outbox, words_of("provider_cap", run.provider) if report.is_cap_report else "")
 
 
 def _reported(run: Run, report: MailFacts) -> Message | None:
@@ -42,7 +45,7 @@ def _newest(run: Run, report: MailFacts, place: ColumnElement[bool]) -> Message 
     query = (
         select(Message)
         .where(Message.connection_id == run.connection_id, Message.origin == "crm", place)
-        .where(or_(Message.sent_at <= report.received_at, Message.state == "sending"))
+        .where(or_(Message.sent_at < report.received_at + WHOLE_SECOND, Message.state == "sending"))
         .order_by(Message.sent_at.desc(), Message.id.desc())
         .limit(1)
     )

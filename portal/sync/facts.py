@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -22,11 +23,13 @@ from portal.models import (
     Message,
     Participant,
     ThreadClaim,
+    TrackedContact,
     User,
 )
 from portal.rules.addresses import Address, mailbox_of
 from portal.rules.facts import ContactFact, ConversationFact, CrmFacts, Direction, MailFacts
 from portal.sync.lease import Run
+from portal.sync.sameness import Sightings, find_met, lock_contacts
 from portal.sync.sets import rows_among
 
 
@@ -39,12 +42,15 @@ class Known:
     contact_key: str
     is_open: bool = True
     ended_cause: str = ""
+    began_in_crm: bool = False
+    colleague_key: str = ""  # whose mailbox it came to, where that is not the owner of this one
     participants: set[str] = field(default_factory=set)
 
     def fact(self) -> ConversationFact:
         """As the rules take it."""
+        people, ended = frozenset(self.participants), self.ended_cause
         return ConversationFact(
-            self.id, self.contact_id, self.contact_key, frozenset(self.participants), self.is_open, self.ended_cause
+            self.id, self.contact_id, self.contact_key, people, self.is_open, ended, self.began_in_crm
         )
 
 
@@ -61,6 +67,8 @@ class Neighbourhood:
     by_wire_id: dict[str, list[UUID]] = field(default_factory=dict)
     sent: dict[UUID | str, tuple[UUID, UUID, UUID]] = field(default_factory=dict)  # by crm_ref and by provider id
     claimed: frozenset[str] = frozenset()  # threads of this mailbox that go on in another account (X-02)
+    tracked: dict[UUID, datetime] = field(default_factory=dict)  # contact → since when the user tracks them (B-03)
+    met: Sightings = field(default_factory=Sightings)  # mails of the account that may be one of the batch
 
     def around(self, mail: MailFacts) -> CrmFacts:
         """The facts for one mail."""
@@ -72,14 +80,24 @@ class Neighbourhood:
             alternates=self.alternates,
             candidates=self._candidates(mail),
             sent_message=self._sent_message(mail),
+            only_crm_threads=self.run.provider == "microsoft",
+            tracked=frozenset(key for key, since in self.tracked.items() if since <= mail.received_at),
+            met_as=self._met_as(mail),
             is_claimed_elsewhere=mail.provider_thread_id in self.claimed,
         )
 
     def _candidates(self, mail: MailFacts) -> tuple[ConversationFact, ...]:
-        """By provider thread first, then by references from last to first (architecture: never by subject)."""
+        """By provider thread first, then by references from last to first (architecture: never by subject).
+
+        An answer to all that reaches a colleague's mailbox, too, belongs to the colleague's conversation that it answers,
+        whichever mailbox is looked into first.
+        """
         found = dict.fromkeys(self.by_thread.get(mail.provider_thread_id, ()))
-        for wire_id in reversed(mail.references):
-            found.update(dict.fromkeys(self.by_wire_id.get(wire_id, ())))
+        named = [key for wire_id in reversed(mail.references) for key in self.by_wire_id.get(wire_id, ())]
+        reached = {person.key for person in mail.to + mail.cc} if mail.direction is Direction.INBOUND else set()
+        for known in (self.conversations[key] for key in named if key in self.conversations):
+            if not known.colleague_key or (known.is_open and known.colleague_key in reached):
+                found[known.id] = None
         return tuple(self.conversations[key].fact() for key in found if key in self.conversations)
 
     def _sent_message(self, mail: MailFacts) -> tuple[UUID, UUID, UUID] | None:
@@ -87,11 +105,27 @@ class Neighbourhood:
         if mail.direction is not Direction.OUTBOUND:
             return None
         by_ref = self.sent.get(mail.crm_ref) if mail.crm_ref else None
-        return by_ref or self.sent.get(mail.provider_message_id)
+        return by_ref or self.sent.get(mail.provider_message_id) or self._sent_unanswered(mail)
+
+    def _sent_unanswered(self, mail: MailFacts) -> tuple[UUID, UUID, UUID] | None:
+        """Our own mail whose provider never told its id: it is known by its Message-ID (Graph shows no header of ours)."""
+        own = (m for m in self.met.of(mail) if m.connection_id == self.run.connection_id and m.origin == "crm")
+        return next((m.as_fact for m in own if m.provider_message_id is None), None)
+
+    def _met_as(self, mail: MailFacts) -> tuple[UUID, UUID, UUID] | None:
+        """The message as which this mail came in another way. Within one mailbox every mail is one of its own: there a
+        Message-ID that comes twice means two mails."""
+        others = (m for m in self.met.of(mail) if m.connection_id != self.run.connection_id)
+        return next((m.as_fact for m in others), None)
 
     def knows_thread(self, thread_id: str, conversation_id: UUID) -> bool:
         """Whether this thread is linked to this conversation."""
         return conversation_id in self.by_thread.get(thread_id, ())
+
+    def is_open(self, conversation_id: UUID) -> bool:
+        """Whether a conversation goes on; one that this batch began does."""
+        known = self.conversations.get(conversation_id)
+        return known is None or known.is_open
 
     def learn(self, mail: MailFacts, conversation_id: UUID, contact_id: UUID) -> None:
         """A mail of the batch is logged: those behind it shall know its conversation, thread, id and people."""
@@ -115,8 +149,12 @@ class Neighbourhood:
         return {key for key in keys if key and key not in closed and mailbox_of(key) not in closed}
 
 
-def gather(run: Run, mails: Sequence[MailFacts]) -> Neighbourhood:
-    """Read what the CRM knows around these mails. One query per table, whatever the size of the batch."""
+def gather(run: Run, mails: Sequence[MailFacts], *, to_write: bool = False) -> Neighbourhood:
+    """Read what the CRM knows around these mails. One query per table, whatever the size of the batch.
+
+    `to_write` locks the contacts concerned before looking for mails that came in already, so that of two workers who
+    meet the same mail the second sees the message of the first.
+    """
     found = Neighbourhood(run)
     found.user_keys = _user_keys(run)
     keys = {person.key for mail in mails for person in _people(mail)}
@@ -129,7 +167,33 @@ def gather(run: Run, mails: Sequence[MailFacts]) -> Neighbourhood:
     _find_wire_ids(found, {wire_id for mail in mails for wire_id in mail.references})
     ids = {key for keys in (*found.by_thread.values(), *found.by_wire_id.values()) for key in keys}
     _load_conversations(found, ids | {conversation_id for _, conversation_id, _ in found.sent.values()})
+    _find_tracked(found)
+    _find_met(found, mails, to_write=to_write)
     return found
+
+
+def _find_tracked(found: Neighbourhood) -> None:
+    """Whom of these contacts the mailbox's owner tracks by BCC Sync (B-03)."""
+    run = found.run
+    query = select(TrackedContact.contact_id, TrackedContact.since).where(
+        TrackedContact.account_id == run.account_id,
+        TrackedContact.user_id == run.user_id,
+        TrackedContact.stopped_at.is_(None),
+    )
+    ids = {contact.id for contact in found.contacts.values()}
+    found.tracked = dict(rows_among(query, TrackedContact.contact_id, ids))
+
+
+def _find_met(found: Neighbourhood, mails: Sequence[MailFacts], *, to_write: bool) -> None:
+    """Mails of the account that may be one of these, where one of these may come in at all."""
+    concerned = {contact.id for contact in found.contacts.values()}
+    concerned |= {known.contact_id for known in found.conversations.values()}
+    if not concerned:
+        return
+    if to_write:
+        lock_contacts(concerned)
+    found.met = find_met(found.run.account_id, mails)
+    _load_conversations(found, found.met.conversation_ids - found.conversations.keys())
 
 
 def _people(mail: MailFacts) -> tuple[Address, ...]:
@@ -206,28 +270,26 @@ def _claimed(run: Run, threads: Collection[str]) -> frozenset[str]:
 
 
 def _find_wire_ids(found: Neighbourhood, wire_ids: Collection[str]) -> None:
-    """Conversations of the same person with a message that a mail refers to."""
-    run = found.run
-    query = (
-        select(Message.internet_message_id, Message.conversation_id)
-        .join(Conversation, Conversation.id == Message.conversation_id)
-        .where(Message.account_id == run.account_id, Conversation.user_id == run.user_id)
-        .order_by(Message.id.desc())
-    )
+    """Conversations with a message that a mail refers to, the newest first."""
+    query = select(Message.internet_message_id, Message.conversation_id).where(Message.account_id == found.run.account_id)
+    query = query.order_by(Message.id.desc())
     for wire_id, conversation_id in rows_among(query, Message.internet_message_id, wire_ids):
         found.by_wire_id.setdefault(wire_id, []).append(conversation_id)
 
 
 def _load_conversations(found: Neighbourhood, ids: Collection[UUID]) -> None:
+    columns = (Conversation.id, Conversation.contact_id, Contact.email_key, Conversation.state, Conversation.ended_cause)
     query = (
-        select(Conversation.id, Conversation.contact_id, Contact.email_key, Conversation.state, Conversation.ended_cause)
+        select(*columns, Conversation.started_by, Conversation.user_id, Connection.mailbox_key)
         .join(Contact, Contact.id == Conversation.contact_id)
+        .outerjoin(Connection, Connection.id == Conversation.connection_id)
         .where(Conversation.account_id == found.run.account_id)
     )
-    for conversation_id, contact_id, key, state, cause in rows_among(query, Conversation.id, ids):
-        known = Known(conversation_id, contact_id, key, state == "open", cause)
+    for conversation_id, contact_id, key, state, cause, began, user_id, mailbox in rows_among(query, Conversation.id, ids):
+        colleague = "" if user_id == found.run.user_id else mailbox or "nobody"
+        known = Known(conversation_id, contact_id, key, state == "open", cause, began == "crm", colleague)
         known.participants |= found._joinable((key,))
         found.conversations[conversation_id] = known
     people = select(Participant.conversation_id, Participant.email_key).distinct()
-    for conversation_id, key in rows_among(people, Participant.conversation_id, found.conversations):
+    for conversation_id, key in rows_among(people, Participant.conversation_id, found.conversations.keys() & ids):
         found.conversations[conversation_id].participants |= found._joinable((key,))

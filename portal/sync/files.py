@@ -1,7 +1,7 @@
 """Files of admitted mail: fetched one at a time, judged, and put into the store before the mail's transaction.
 
-A mail's files together may take 25 MB (G-13); what is over, dangerous, disguised or not handed over is named with its
-reason and its text is logged all the same.
+A mail's files together may take 25 MB (G-13), each of an Outlook mailbox 3 MB and only of some types (O-06); what is over,
+of another type, dangerous, disguised or not handed over is named with its reason and its text is logged all the same.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ from portal.lib.sniff import content_type, danger
 from portal.providers.base import MailProvider
 from portal.providers.errors import Gone, Refused
 from portal.providers.types import RemoteFile, RemoteMail
+from portal.rules.files import outlook_hindrance
 from portal.rules.reasons import FileReason
 from portal.rules.sending import MAX_FILE_BYTES
+from portal.sync.lease import Run
 from portal.sync.rows import StoredFile
 
 MOST_FILES = 100  # of one mail; the rest is named and stays in the mailbox
 
 
-async def take_files(provider: MailProvider, account_id: UUID, mail: RemoteMail) -> tuple[StoredFile, ...]:
+async def take_files(provider: MailProvider, run: Run, mail: RemoteMail) -> tuple[StoredFile, ...]:
     """Every file of the mail, stored or named. Raises what concerns the whole mailbox, with what was stored removed."""
     taken: list[StoredFile] = []
     left = MAX_FILE_BYTES
     try:
         for position, file in enumerate(mail.files):
-            if position >= MOST_FILES or file.size > left:
-                reason = FileReason.TOO_LARGE if file.size > left else FileReason.NOT_FETCHED
+            if reason := _hindrance(run, file, file.size, left):
                 taken.append(leave_out(file, reason))
                 continue
-            found = await _take_file(provider, account_id, mail, file, left)
+            if position >= MOST_FILES:
+                taken.append(leave_out(file, FileReason.NOT_FETCHED))
+                continue
+            found = await _take_file(provider, run, mail, file, left)
             left -= found.size if found.state == "stored" else 0
             taken.append(found)
     except BaseException:
@@ -43,15 +47,22 @@ async def take_files(provider: MailProvider, account_id: UUID, mail: RemoteMail)
     return tuple(taken)
 
 
-async def _take_file(provider: MailProvider, account_id: UUID, mail: RemoteMail, file: RemoteFile, left: int) -> StoredFile:
+def _hindrance(run: Run, file: RemoteFile, size: int, left: int) -> FileReason | None:
+    """Why a file of so many bytes stays in the mailbox; None when it is taken."""
+    if run.provider == "microsoft" and (reason := outlook_hindrance(file.name, size, file.claimed_type)):
+        return reason
+    return FileReason.TOO_LARGE if size > left else None
+
+
+async def _take_file(provider: MailProvider, run: Run, mail: RemoteMail, file: RemoteFile, left: int) -> StoredFile:
     try:
         data = file.data if file.data is not None else await provider.file(mail.facts.provider_message_id, file)
     except (Gone, Refused):
         return leave_out(file, FileReason.NOT_FETCHED)
-    if len(data) > left:  # the size it claimed was wrong
-        return leave_out(file, FileReason.TOO_LARGE)
+    if reason := _hindrance(run, file, len(data), left):  # the size it claimed was wrong
+        return leave_out(file, reason)
     try:
-        return keep_file(account_id, file, data)
+        return keep_file(run.account_id, file, data)
     except store.StoreUnavailable:
         current_app.logger.error("the attachment store does not take files; texts are logged without them")
         return leave_out(file, FileReason.NOT_STORED)

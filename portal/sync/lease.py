@@ -16,7 +16,7 @@ from portal.connections.service import pause
 from portal.database import db, transaction
 from portal.lib.clock import now
 from portal.models import Connection, Membership, User
-from portal.rules.addresses import mailbox_of, match_key
+from portal.rules.addresses import own_keys
 from portal.rules.reasons import Cause
 
 LEASE = timedelta(seconds=75)  # a killed worker's mailbox is free again after this
@@ -48,6 +48,7 @@ class Run:
     lease: UUID
     started_at: datetime
     noticed_at: datetime | None = None
+    threads_asked_at: datetime | None = None  # see sync.moved
     waiting: dict[str, int] = field(default_factory=dict)  # provider id → failed tries, to be asked for again
 
 
@@ -98,14 +99,9 @@ def _run_of(row: Connection, lease: UUID) -> Run:
         lease=lease,
         started_at=now(),
         noticed_at=row.change_noticed_at,
+        threads_asked_at=row.threads_asked_at,
         waiting={str(key): int(tries) for key, tries in (row.fetch_attempts or {}).items()},
     )
-
-
-def own_keys(*addresses: str) -> frozenset[str]:
-    """Addresses as keys for "is this me", also in the spelling that their provider treats as the same."""
-    keys = {match_key(address) for address in addresses} - {""}
-    return frozenset(keys | {mailbox_of(key) for key in keys})
 
 
 def hold(run: Run) -> None:

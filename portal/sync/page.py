@@ -7,12 +7,13 @@ What the rules refuse never arrives here beyond its headers (SYN-1). The decisio
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from portal.faultpoint import crash_point
 from portal.lib.ids import new_id
 from portal.providers.base import MailProvider
 from portal.providers.types import ChangePage, RemoteMail
-from portal.rules.facts import MailFacts
+from portal.rules.facts import Direction, MailFacts
 from portal.rules.reasons import Outcome
 from portal.rules.sync import decide
 from portal.sync.facts import gather
@@ -36,10 +37,15 @@ async def read_headers(run: Run, provider: MailProvider, page: ChangePage) -> Me
     met = Met(moved=moved, settled=frozenset(named) - frozenset(ids))
     if ids:
         found = await provider.headers(ids, run.own_keys)
-        met.mails = sorted((m for m in found if isinstance(m, MailFacts)), key=lambda mail: mail.received_at)
+        met.mails = sorted((mail for mail in found if isinstance(mail, MailFacts)), key=_order)
         met.note(found)
         crash_point("headers-read")
     return met
+
+
+def _order(mail: MailFacts) -> tuple[datetime, bool]:
+    """Oldest first; of one moment, which Graph tells in whole seconds, what was sent before what answers it."""
+    return mail.received_at, mail.direction is Direction.INBOUND
 
 
 def _undecided(run: Run, ids: Iterable[str], moved: frozenset[str]) -> list[str]:
@@ -108,7 +114,7 @@ async def _fetch(run: Run, provider: MailProvider, met: Met, mails: Sequence[Mai
     met.note(found)
     for mail in found:
         if isinstance(mail, RemoteMail):
-            files = await take_files(provider, run.account_id, mail)
+            files = await take_files(provider, run, mail)
             met.content[mail.facts.provider_message_id] = Prepared(new_id(), mail, files)
 
 

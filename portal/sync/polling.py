@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import or_, select, update
 
 from portal import queues
 from portal.connections.mailbox import has_push, open_mailbox
@@ -23,8 +23,10 @@ from portal.providers.errors import CursorExpired, ProviderError
 from portal.sealing import open_text
 from portal.sync.gate import permitted
 from portal.sync.lease import take
+from portal.sync.moved import is_due
 from portal.sync.outcomes import settle, settle_unchanged
 from portal.sync.service import sync_alone
+from portal.sync.watches import renew_soon
 
 SHARD = 200
 LANES, LANE_WIDTH = 10, 5  # 50 in flight; a pool's cost grows with the square of its connections, so there are ten
@@ -44,6 +46,7 @@ class Target:
     cursor: str
     has_push: bool
     was_noticed: bool
+    asks_threads: bool  # synced threads are to be looked for in every folder
     is_follow_up: bool  # the look right after a noticed change
     token: str | None = field(repr=False)
 
@@ -120,6 +123,7 @@ def _target(row: Connection, moment: datetime) -> Target:
         token=_token(grant, moment),
         has_push=has_push(grant, moment),
         was_noticed=row.change_noticed_at is not None or bool(row.fetch_attempts),
+        asks_threads=is_due(row.provider, row.threads_asked_at, moment),
         is_follow_up=row.last_success_at is not None and moment - row.last_success_at < SOON_AFTER,
     )
 
@@ -157,7 +161,7 @@ async def _work_through(waiting: Iterator[Target], found: Found) -> None:
 
 async def _ask(target: Target, http: Http, found: Found) -> None:
     """One request: is there anything after the cursor?"""
-    if target.was_noticed:
+    if target.was_noticed or target.asks_threads:
         found.news.append(target)
         return
     provider = open_mailbox(target.provider, target.grant_id, target.mailbox_key, http, target.token)
@@ -186,7 +190,8 @@ def _settle(found: Found, polled_at: datetime) -> None:
             if same := [target.id for target in found.unchanged if target.has_push is push]:
                 settle_unchanged(same, polled_at, timedelta(seconds=seconds))
         _move_on(found)
-        _doubt_watches([target.grant_id for target in found.news if _is_unnoticed(target)])
+        if doubtful := [target.grant_id for target in found.news if _is_unnoticed(target)]:
+            renew_soon(doubtful, has_ended=True)  # news that no notice told of: the watch may have ended silently
     for target, error in found.troubled:
         settle(target.id, error)
 
@@ -208,19 +213,8 @@ def _move_on(found: Found) -> None:
 
 def _is_unnoticed(target: Target) -> bool:
     """Whether a notice should have told of this mailbox's news; right after another one it may have been dropped."""
-    return target.has_push and not target.was_noticed and not target.is_follow_up
-
-
-def _doubt_watches(grant_ids: Sequence[UUID]) -> None:
-    """News that no notice told of: the watch may have ended silently. It is renewed, and polls go on by the minute."""
-    if grant_ids:
-        db.session.execute(
-            update(Grant)
-            .where(and_(Grant.id.in_(grant_ids), Grant.watch_expires_at.is_not(None)))
-            .values(watch_expires_at=None, watch_tried_at=None)
-            .execution_options(synchronize_session=False)
-        )
-        queues.enqueue("mail.renew_watches", once="renew-watches")
+    is_expected = target.was_noticed or target.asks_threads or target.is_follow_up
+    return target.has_push and not is_expected
 
 
 async def _sync_through(news: Iterator[Target]) -> int:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 
 from portal import queues
 from portal.audit import events
@@ -27,6 +27,7 @@ from portal.providers.types import Change, ChangePage
 from portal.rules.reasons import Outcome
 from portal.sync.lease import RENEW_SECONDS, LeaseLost, Run, Stopped, hold, renew, take
 from portal.sync.met import Met
+from portal.sync.moved import take_moved
 from portal.sync.outcomes import finish, hand_on, settle
 from portal.sync.page import read_headers, store_page
 
@@ -73,6 +74,7 @@ async def _until_quiet(run: Run, provider: MailProvider) -> str:
         if not done:
             hand_on(run)
             return "more"
+        await take_moved(run, provider)
         if finish(run):
             return "synced"
 
@@ -168,17 +170,22 @@ async def _heartbeat(run: Run) -> AsyncIterator[None]:
 
 
 def notice_change(mailbox_key: str) -> int:
-    """A provider's notice: remember it on every connection of the mailbox and hand over a job for each. Returns how many.
+    """A provider's notice about a mailbox: remember it on each of its connections and hand over a job. Returns how many.
 
     In the caller's transaction. Also while a job runs: that job looks again before it ends.
     """
+    return _notice(Connection.mailbox_key == mailbox_key)
+
+
+def notice_grant(grant_id: UUID) -> int:
+    """The same for every connection that rests on a grant, where the provider names the subscription, not the mailbox."""
+    return _notice(Connection.grant_id == grant_id)
+
+
+def _notice(which: ColumnElement[bool]) -> int:
     ids = db.session.scalars(
         update(Connection)
-        .where(
-            Connection.mailbox_key == mailbox_key,
-            Connection.disconnected_at.is_(None),
-            Connection.state == "connected",
-        )
+        .where(which, Connection.disconnected_at.is_(None), Connection.state == "connected")
         .values(change_noticed_at=now())
         .returning(Connection.id)
         .execution_options(synchronize_session=False)

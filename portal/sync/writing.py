@@ -84,7 +84,7 @@ def _judge(run: Run, met: Met, *, lenient: bool) -> tuple[Batch, dict[str, int]]
     ids = [m.provider_message_id for m in met.mails] + sorted(met.gone | met.failed | met.unreadable)
     standing = standing_reasons(run, ids)
     open_ids = {i for i in ids if may_judge(i, standing.get(i), met.moved, run)}
-    batch = Batch(run, gather(run, met.mails), frozenset(standing))
+    batch = Batch(run, gather(run, met.mails, to_write=True), frozenset(standing))
     done = met.settled.union(ids)
     waiting = {key: tries for key, tries in run.waiting.items() if key not in done}
     missing: set[str] = set()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from portal.rules.facts import CrmFacts, Direction, MailFacts
+from portal.rules.facts import ConversationFact, CrmFacts, Direction, MailFacts
 from portal.rules.reasons import Outcome, Reason
 from portal.rules.sync import Decision, decide
 from tests.rules.mails import (
@@ -236,6 +236,130 @@ def test_what_machines_write_and_what_cannot_be_read(
     given: MailFacts, known: CrmFacts, reason: Reason, contact: str, joins: str
 ) -> None:
     check(given, known, reason, contact, joins)
+
+
+def outlook(*candidates: ConversationFact, **values: Any) -> CrmFacts:
+    """The CRM around a mail of an Outlook mailbox."""
+    return crm(*candidates, only_crm_threads=True, **values)
+
+
+OURS = {"began_in_crm": True}
+OWN_COPY = (id_of("message"), id_of("conversation"), id_of(PRIYA))
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "reason", "contact", "joins"),
+    [
+        # Begun by the contact or in the mailbox: never, and an answer begins nothing (O-02).
+        case(mail(PRIYA, ME), outlook(), Reason.NOT_STARTED_IN_CRM, "", "O-02"),
+        case(mail(ME, PRIYA), outlook(), Reason.NOT_STARTED_IN_CRM, "", "O-02"),
+        case(mail(ME, PRIYA, is_forward=True), outlook(), Reason.NOT_STARTED_IN_CRM, "", "O-02"),
+        case(mail(PRIYA, ME, references=("<x@y>",)), outlook(), Reason.NOT_STARTED_IN_CRM, "", "O-02"),
+        case(mail(COLLEAGUE, ME, cc=(PRIYA,)), outlook(), Reason.NOT_STARTED_IN_CRM, "", "O-02", "R-05"),
+        # A conversation that came in by BCC Sync or from Gmail does not carry this mailbox's thread either (B-03).
+        case(mail(PRIYA, ME), outlook(conversation(PRIYA)), Reason.NOT_STARTED_IN_CRM, "", "O-02", "B-03"),
+        case(mail(ME, PRIYA), outlook(conversation(PRIYA)), Reason.NOT_STARTED_IN_CRM, "", "O-02", "B-03"),
+        case(mail(STRANGER, ME), outlook(conversation(PRIYA, STRANGER)), Reason.NOT_STARTED_IN_CRM, "", "O-02"),
+        # Begun in the CRM: everything of the thread, both ways (O-03).
+        case(mail(PRIYA, ME), outlook(conversation(PRIYA, **OURS)), Reason.CONTACT_REPLIED, PRIYA, "O-03", joins=WITH_PRIYA),
+        case(mail(ME, PRIYA), outlook(conversation(PRIYA, **OURS)), Reason.USER_REPLIED, PRIYA, "O-03", joins=WITH_PRIYA),
+        case(mail(STRANGER, ME), outlook(conversation(PRIYA, STRANGER, **OURS)), Reason.OTHER_REPLIED, PRIYA,
+             "O-03", joins=WITH_PRIYA),
+        case(mail(PRIYA, ME, is_automatic=True), outlook(conversation(PRIYA, **OURS)), Reason.AUTOMATIC_IN_CONVERSATION,
+             PRIYA, "O-03", "G-22", joins=WITH_PRIYA),
+        case(mail(ME, PRIYA, is_forward=True), outlook(conversation(PRIYA, **OURS)), Reason.USER_FORWARDED, PRIYA,
+             "O-03", joins=WITH_PRIYA),
+        case(mail(PRIYA, ME), outlook(conversation(PRIYA, name="bcc"), conversation(PRIYA, **OURS)),
+             Reason.CONTACT_REPLIED, PRIYA, "O-03", joins=WITH_PRIYA),
+        # A forward to somebody else is of no thread begun in the CRM.
+        case(mail(ME, ANIL, is_forward=True), outlook(conversation(PRIYA, **OURS)), Reason.NOT_STARTED_IN_CRM, "", "O-03"),
+        case(mail(ANIL, ME), outlook(conversation(PRIYA, **OURS)), Reason.NOT_STARTED_IN_CRM, "", "O-03", "G-21"),
+        case(mail(PRIYA, ME, is_automatic=True), outlook(conversation(PRIYA)), Reason.AUTOMATIC_REPLY, "", "O-02", "G-22"),
+        case(mail(ME, PRIYA), outlook(conversation(PRIYA, **OURS), sent_message=OWN_COPY), Reason.SENT_FROM_CRM, PRIYA,
+             "O-02", joins="conversation"),
+        # Ended: by another address, by disconnecting; nothing begins anew (O-04, O-05).
+        case(mail(PRIYA, ME), outlook(conversation(PRIYA, **OURS, is_open=False, ended_cause="updated")),
+             Reason.OLD_ADDRESS, "", "O-04"),
+        case(mail(PRIYA, ME), outlook(conversation(PRIYA, **OURS, is_open=False, ended_cause="disconnected")),
+             Reason.CONVERSATION_ENDED, "", "O-05"),
+        case(mail(ME, PRIYA), outlook(conversation(PRIYA, **OURS, is_open=False, ended_cause="disconnected")),
+             Reason.CONVERSATION_ENDED, "", "O-05"),
+        # What would stay out anyway says the more exact reason.
+        case(mail(PRIYA, ME, **OLD), outlook(), Reason.BEFORE_CONNECTION, "", "O-02"),
+        case(mail(PRIYA, ME, is_spam=True), outlook(), Reason.SPAM, "", "O-02"),
+        case(mail(PRIYA, ME, is_list=True), outlook(conversation(PRIYA, **OURS)), Reason.LIST_MAIL, "", "O-02"),
+        case(mail(USER, ME), outlook(), Reason.CRM_USER, "", "O-02"),
+        case(mail(STRANGER, ME), outlook(), Reason.NO_CONTACT, "", "O-02"),
+        case(mail(PRIYA, ME), outlook(excluded=(PRIYA,)), Reason.EXCLUDED_CONTACT, "", "O-02"),
+        case(mail(ME, ME), outlook(), Reason.OWN_MAIL, "", "O-02"),
+        case(mail(PRIYA, ME), outlook(conversation(PRIYA, **OURS), is_claimed_elsewhere=True),
+             Reason.CONTINUED_ELSEWHERE, "", "O-02", "X-02"),
+    ],
+)  # fmt: skip
+def test_outlook_syncs_only_what_began_in_the_crm(
+    given: MailFacts, known: CrmFacts, reason: Reason, contact: str, joins: str
+) -> None:
+    check(given, known, reason, contact, joins)
+
+
+TRACKED = {"tracked": frozenset({id_of(PRIYA)})}
+GONE = conversation(PRIYA, is_open=False, ended_cause="disconnected")
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "reason", "contact", "joins"),
+    [
+        case(mail(ME, PRIYA), crm(**TRACKED), Reason.TRACKED_WRITTEN, PRIYA, "G-05", "B-03"),
+        case(mail(ME, STRANGER, PRIYA), crm(**TRACKED), Reason.TRACKED_WRITTEN, PRIYA, "B-03"),
+        case(mail(ME, PRIYA), crm(conversation(PRIYA), **TRACKED), Reason.USER_REPLIED, PRIYA, "B-03", joins=WITH_PRIYA),
+        case(mail(ME, PRIYA), crm(GONE, **TRACKED), Reason.TRACKED_WRITTEN, PRIYA, "B-03"),
+        case(mail(ME, PRIYA), crm(conversation(PRIYA, is_open=False, ended_cause="updated"), **TRACKED),
+             Reason.OLD_ADDRESS, "", "B-03", "G-16"),
+        # The pair of user and contact is tracked, nobody else, and the filter stands.
+        case(mail(ME, ANIL, PRIYA), crm(**TRACKED), Reason.STARTED_IN_MAILBOX, "", "B-03"),
+        case(mail(ME, STRANGER, cc=(PRIYA,)), crm(**TRACKED), Reason.NO_CONTACT, "", "B-03"),
+        case(mail(ME, PRIYA), crm(**TRACKED, excluded=(PRIYA,)), Reason.EXCLUDED_CONTACT, "", "B-03", "R-04"),
+        case(mail(ME, PRIYA), crm(**TRACKED, users=(PRIYA,)), Reason.CRM_USER, "", "B-03", "G-07"),
+        case(mail(ME, PRIYA), crm(**TRACKED, is_claimed_elsewhere=True), Reason.CONTINUED_ELSEWHERE, "", "B-03", "X-02"),
+        case(mail(ME, PRIYA), outlook(**TRACKED), Reason.NOT_STARTED_IN_CRM, "", "B-03", "O-02"),
+        case(mail(PRIYA, ME), outlook(**TRACKED), Reason.NOT_STARTED_IN_CRM, "", "B-03", "O-02"),
+    ],
+)  # fmt: skip
+def test_contacts_tracked_by_bcc_sync(given: MailFacts, known: CrmFacts, reason: Reason, contact: str, joins: str) -> None:
+    check(given, known, reason, contact, joins)
+
+
+MET = {"met_as": OWN_COPY}
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "reason"),
+    [
+        (mail(PRIYA, ME), crm(**MET), Reason.ALREADY_LOGGED),
+        (mail(PRIYA, ME), crm(conversation(PRIYA), **MET), Reason.ALREADY_LOGGED),
+        (mail(ME, PRIYA, is_forward=True), crm(**MET), Reason.ALREADY_LOGGED),
+        (mail(PRIYA, ME), outlook(conversation(PRIYA, **OURS), **MET), Reason.ALREADY_LOGGED),
+        # The user's own mail bore the BCC address.
+        (mail(ME, PRIYA), crm(**MET), Reason.ALREADY_LOGGED),
+        (mail(ME, PRIYA), outlook(**MET), Reason.ALREADY_LOGGED),
+        # What stays out stays out, whoever else has it.
+        (mail(PRIYA, ME), outlook(**MET), Reason.NOT_STARTED_IN_CRM),
+        (mail(PRIYA, ME, is_spam=True), crm(**MET), Reason.SPAM),
+        (mail(PRIYA, ME, **OLD), crm(**MET), Reason.BEFORE_CONNECTION),
+        (mail(USER, ME), crm(**MET), Reason.CRM_USER),
+        (mail(STRANGER, ME), crm(**MET), Reason.NO_CONTACT),
+        (mail(PRIYA, ME), crm(excluded=(PRIYA,), **MET), Reason.EXCLUDED_CONTACT),
+        (mail(PRIYA, ME), crm(is_claimed_elsewhere=True, **MET), Reason.CONTINUED_ELSEWHERE),
+        (mail(ME, PRIYA), crm(sent_message=OWN_COPY, **MET), Reason.SENT_FROM_CRM),
+    ],
+)  # fmt: skip
+@rule("B-02")
+@rule("E-01")
+def test_a_mail_that_came_in_another_way_is_no_second_message(given: MailFacts, known: CrmFacts, reason: Reason) -> None:
+    decision = decide(given, known)
+    assert decision.reason is reason
+    if reason is Reason.ALREADY_LOGGED:
+        assert (decision.message_id, decision.conversation_id, decision.contact_id) == OWN_COPY
 
 
 @rule("G-19")
