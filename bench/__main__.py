@@ -11,7 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import campaign, catch_up, cpu_per_message, decide, idle_poll, notice_to_visible, report, store_rate
+from bench import (
+    campaign,
+    catch_up,
+    cpu_per_message,
+    decide,
+    idle_poll,
+    intake_rate,
+    notice_to_visible,
+    outlook_rate,
+    report,
+    store_rate,
+)
 from bench.report import Line
 from bench.stage import Stage, parts
 
@@ -27,7 +38,10 @@ class Metric(NamedTuple):
 METRICS = {
     number: Metric(module.measure, module.FULL, module.QUICK)
     for number, module in enumerate(
-        (cpu_per_message, catch_up, idle_poll, notice_to_visible, store_rate, decide, campaign), start=1
+        (
+            cpu_per_message, catch_up, idle_poll, notice_to_visible, store_rate, decide, campaign, outlook_rate, intake_rate,
+        ),
+        start=1,
     )
 }
 

@@ -36,7 +36,10 @@ BLUEPRINTS = (
     "portal.campaigns.unsubscribe_views",
     "portal.automations.views",
     "portal.intake.views",
+    "portal.bcc.views",
+    "portal.bcc.address_views",
     "portal.webhooks.google",
+    "portal.webhooks.microsoft",
 )
 
 __all__ = ["create_app", "models"]

@@ -51,10 +51,11 @@ MENU = (
 )  # fmt: skip
 SETTINGS = Item(
     "", "Settings", "settings", "profile.show_profile", Permission.OWN_PROFILE,
-    blueprints=("profile", "sync"),
+    blueprints=("profile", "sync", "bcc", "bcc_addresses"),
     also=(
-        "connections.show_acknowledgement", "connections.sign_acknowledgement", "connections.google_callback",
-        "connections.begin_google", "connections.confirm_disconnect", "connections.disconnect_mailbox",
+        "connections.show_acknowledgement", "connections.sign_acknowledgement", "connections.finish_connection",
+        "connections.begin_connection", "connections.confirm_update",
+        "connections.confirm_disconnect", "connections.disconnect_mailbox",
     ),
 )  # fmt: skip
 

@@ -93,10 +93,11 @@ def ask_to_sign_in() -> ResponseReturnValue:
     return redirect(url_for("auth.sign_in", next=wanted or None))
 
 
-def consent_origin() -> str:
+def consent_origins() -> str:
     """Where a form of ours may lead on to: browsers hold a redirect after a form to the same rule as the form."""
-    parts = urlsplit(current_app.extensions["settings"].google_auth_url)
-    return f"{parts.scheme}://{parts.netloc}"
+    settings = current_app.extensions["settings"]
+    places = [urlsplit(address) for address in (settings.google_auth_url, settings.ms_login_base)]
+    return " ".join(dict.fromkeys(f"{place.scheme}://{place.netloc}" for place in places))
 
 
 def add_headers(response: Response) -> Response:
@@ -107,7 +108,7 @@ def add_headers(response: Response) -> Response:
         "Content-Security-Policy",
         f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
         "font-src 'self'; connect-src 'self'; frame-src 'self'; manifest-src 'self'; base-uri 'none'; "
-        f"object-src 'none'; frame-ancestors 'none'; form-action 'self' {consent_origin()}",
+        f"object-src 'none'; frame-ancestors 'none'; form-action 'self' {consent_origins()}",
     )
     headers.setdefault("X-Frame-Options", "DENY")
     headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -14,6 +14,7 @@ from portal.auth import sessions
 from portal.lib.clock import now
 from portal.navigation import groups, settings_link
 from portal.notices.queries import unread_notices
+from portal.rules.connecting import PROVIDERS
 from portal.vocabulary import status_of
 
 
@@ -21,6 +22,7 @@ def init_app(app: Flask) -> None:
     """Register filters, globals and the context of signed-in pages."""
     formatting.init_app(app)
     app.jinja_env.globals.update(has_endpoint=has_endpoint, may=may, Permission=Permission, now=now, status_of=status_of)
+    app.jinja_env.globals.update(providers=PROVIDERS)
     app.context_processor(page_context)
 
 

@@ -53,6 +53,7 @@ VOCABULARY: dict[str, Status] = {
     "no_owner": Status("No owner", "user-question", "warn"),
     "due_today": Status("Today", "clock", "warn"),
     "overdue": Status("Overdue", "clock", "bad"),
+    "verified": Status("Verified", "circle-check", "ok"),
     "draft": Status("Draft", "edit", "mute"),
     "waiting": Status("Waiting", "clock", "mute"),
     "sending": Status("Sending", "progress", "info"),

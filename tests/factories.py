@@ -14,6 +14,7 @@ from portal.models import (
     Account,
     Acknowledgement,
     Automation,
+    BccAddress,
     Campaign,
     Connection,
     Contact,
@@ -22,17 +23,21 @@ from portal.models import (
     ConversationThread,
     Delivery,
     Grant,
+    IntakeMail,
     MailRelay,
     Membership,
     Message,
     MessageBody,
+    OwnAddress,
     Participant,
+    TrackedContact,
     Unsubscribe,
     User,
 )
 from portal.models.base import Row
 from portal.rules.addresses import match_key
-from portal.sealing import seal_text
+from portal.rules.reasons import Reason
+from portal.sealing import envelope, place, seal_text
 
 _numbers = count(1)
 
@@ -104,11 +109,11 @@ def make_signature(account: Account, user: User, **values: Any) -> Acknowledgeme
 
 
 def make_grant(user: User, mailbox: str = "", *, refresh_token: str = "", **values: Any) -> Grant:
-    """A grant at Google; with `refresh_token` it can be used against the stand-in."""
+    """A grant, at Google unless `provider` says another; with `refresh_token` it can be used against the stand-in."""
     subject = values.pop("subject", f"sub-{mailbox or next(_numbers)}")
     row = Grant(**{"id": new_id(), "user_id": user.id, "provider": "google", "subject": subject} | values)
     if refresh_token:
-        row.refresh_token = seal_text(refresh_token, "grant.refresh_token", f"google:{subject}", row.id)
+        row.refresh_token = seal_text(refresh_token, "grant.refresh_token", f"{row.provider}:{subject}", row.id)
     _add(row)
     return row
 
@@ -199,6 +204,51 @@ def make_delivery(parent: Campaign | Automation, contact: Contact, **values: Any
             "email_key": contact.email_key, "state": "waiting", "token": new_token(), "next_try_at": now(),
         } | values
     )  # fmt: skip
+    _add(row)
+    return row
+
+
+def make_bcc_address(account: Account, user: User, **values: Any) -> BccAddress:
+    """The person's BCC address."""
+    row = BccAddress(**{"account_id": account.id, "user_id": user.id, "token": new_token()} | values)
+    _add(row)
+    return row
+
+
+def make_tracked(contact: Contact, user: User, **values: Any) -> TrackedContact:
+    """The person tracks this contact since an hour ago."""
+    since = now() - timedelta(hours=1)
+    row = TrackedContact(
+        **{"account_id": contact.account_id, "user_id": user.id, "contact_id": contact.id, "since": since} | values
+    )
+    _add(row)
+    return row
+
+
+def make_own_address(account: Account, user: User, email: str, *, is_verified: bool = True, **values: Any) -> OwnAddress:
+    """An address that the person named as their own."""
+    row = OwnAddress(
+        **{
+            "account_id": account.id, "user_id": user.id, "email": email, "email_key": match_key(email),
+            "verified_at": now() if is_verified else None,
+        } | values
+    )  # fmt: skip
+    _add(row)
+    return row
+
+
+def make_waiting_mail(account: Account, user: User, raw: bytes, state: str, **values: Any) -> IntakeMail:
+    """A mail with the person's BCC address that waits for their word: "unverified" or "unmatched"."""
+    reason = {"unverified": Reason.UNVERIFIED, "unmatched": Reason.UNMATCHED}[state]
+    row = IntakeMail(
+        **{
+            "id": new_id(), "account_id": account.id, "user_id": user.id, "kind": "bcc", "token": new_token(),
+            "digest": new_id().hex, "size": len(raw), "state": state, "outcome": reason.outcome.value,
+            "reason": reason.value, "next_try_at": now(),
+            "authentication": {"unverified": "unproven", "unmatched": "proven"}[state],
+        } | values
+    )  # fmt: skip
+    row.raw = envelope().seal(raw, place("intake_mail.raw", row.account_id, row.id))
     _add(row)
     return row
 

@@ -20,6 +20,10 @@ CONSUMER_MAILBOXES = {
     "warned": "Allowed after a warning that no BAA covers them",
     "forbidden": "Forbidden",
 }
+BCC_NEW_CONTACTS = {
+    "create": "Create the contact",
+    "ask": "Ask the person",
+}
 
 
 def zones() -> list[SelectChoice]:
@@ -39,13 +43,17 @@ class PolicyForm(FlaskForm):
         "Personal mailboxes such as gmail.com",
         choices=[SelectChoice(value, label) for value, label in CONSUMER_MAILBOXES.items()],
     )
+    bcc_new_contacts = RadioField(
+        "Somebody who is no contact yet gets a mail with BCC Sync",
+        choices=[SelectChoice(value, label) for value, label in BCC_NEW_CONTACTS.items()],
+    )
     acknowledgement_grace_days = IntegerField(
         "Days of grace after the risk text changes",
         [InputRequired("Give a number of days."), NumberRange(0, MAX_GRACE, f"Give 0 to {MAX_GRACE} days.")],
     )
     send_cap = IntegerField("Mails in 24 hours, personal Gmail", CAP_BOUNDS)
     send_cap_workspace = IntegerField("Mails in 24 hours, Google Workspace", CAP_BOUNDS)
-    send_cap_microsoft = IntegerField("Mails in 24 hours, Microsoft", CAP_BOUNDS)
+    send_cap_microsoft = IntegerField("Mails in 24 hours, Outlook", CAP_BOUNDS)
     time_zone = SelectField("Time zone", choices=zones)
 
     @property
@@ -56,6 +64,7 @@ class PolicyForm(FlaskForm):
             allow_duplicate_contacts=bool(self.allow_duplicate_contacts.data),
             connect_roles=",".join(role for role in CONNECTING if role in chosen),
             consumer_mailboxes=str(self.consumer_mailboxes.data),
+            bcc_new_contacts=str(self.bcc_new_contacts.data),
             acknowledgement_grace_days=int(self.acknowledgement_grace_days.data),
             send_cap=int(self.send_cap.data),
             send_cap_workspace=int(self.send_cap_workspace.data),

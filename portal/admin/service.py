@@ -17,6 +17,7 @@ class Policy:
     allow_duplicate_contacts: bool  # G-10
     connect_roles: str  # P-06: roles that may connect a mailbox, with commas between
     consumer_mailboxes: str  # P-06: allowed, warned, forbidden
+    bcc_new_contacts: str  # B-06: create, ask
     acknowledgement_grace_days: int  # H-06
     send_cap: int  # G-14: individual mails in rolling 24 hours, of a personal Gmail mailbox
     send_cap_workspace: int  # of a Google Workspace mailbox

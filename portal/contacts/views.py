@@ -12,6 +12,7 @@ from portal.access.lookup import find
 from portal.access.permissions import Permission
 from portal.audit import events
 from portal.audit.service import record
+from portal.bcc.queries import trackers_of
 from portal.campaigns.unsubscribing import unsubscribed_since
 from portal.contacts import queries, service
 from portal.contacts.concerns import ContactRefused
@@ -45,7 +46,7 @@ def show_contact(contact_id: UUID) -> ResponseReturnValue:
     """One contact's record. Reading it is an audit event."""
     contact = find(Contact, contact_id)
     record(events.CONTACT_READ, contact)
-    return render_template("contacts/contact.html", tab="overview", **_head(contact))
+    return render_template("contacts/contact.html", tab="overview", trackers=trackers_of(contact), **_head(contact))
 
 
 @blueprint.get("/contacts/<uuid:contact_id>/conversations")

@@ -9,6 +9,7 @@ from uuid import UUID
 from portal.conversations import claims
 from portal.database import db
 from portal.models import Connection, Conversation
+from portal.rules.connecting import PROVIDERS
 
 STATUSES = {"connected": "in_sync", "paused": "paused"}
 
@@ -20,6 +21,7 @@ class SyncState:
     status: str
     whose: str
     mailbox: str
+    service: str  # what holds its mail: Gmail, Outlook; "" without a mailbox
     ended_cause: str
     ended_at: datetime | None
     continued_in: str  # the location where it goes on, to somebody who works there; else ""
@@ -39,6 +41,7 @@ def sync_state(conversation: Conversation, viewer_id: UUID) -> SyncState:
         status=_status(conversation, connection),
         whose="your" if is_mine else f"{conversation.user.name}’s",
         mailbox=connection.mailbox if connection else "",
+        service=PROVIDERS[connection.provider].service if connection else "",
         ended_cause=conversation.ended_cause,
         ended_at=conversation.ended_at,
         continued_in=claims.place_for(conversation.continued_in_id, viewer_id) if conversation.continued_in_id else "",

@@ -16,7 +16,8 @@ from portal.conversations.service import readable
 from portal.database import db
 from portal.lib.html import has_remote_content, text_of
 from portal.lib.quotes import split_quoted
-from portal.models import Attachment, Contact, Conversation, Message, MessageBody, Participant, User
+from portal.models import Attachment, Connection, Contact, Conversation, Message, MessageBody, Participant, User
+from portal.rules.connecting import PROVIDERS
 from portal.rules.reasons import FileReason
 
 SHOWN_MESSAGES = 30
@@ -84,6 +85,7 @@ class MessageView:
     has_remote: bool
     is_automatic: bool
     is_by_provider: bool  # it left through the account's own mail server
+    service: str  # what holds its mailbox: Gmail, Outlook; "" where it took no mailbox
     is_repaired: bool
     is_open: bool
     files: list[FileView]
@@ -120,7 +122,8 @@ def thread_of(
     users = _users({row.user_id for row in rows if row.user_id})
     keys = {p.email_key for group in people.values() for p in group}
     known, staff = contacts_by_key(conversation.account_id, keys), staff_names(conversation.account_id, keys)
-    maker = _Maker(viewer, own_keys, known, staff, users)
+    services = _services({row.connection_id for row in rows if row.connection_id})
+    maker = _Maker(viewer, own_keys, known, staff, users, services)
     views = [
         maker.message(
             row,
@@ -157,6 +160,12 @@ def _by_message(model: type[Entry], ids: list[UUID]) -> defaultdict[UUID, list[E
     return found
 
 
+def _services(ids: Iterable[UUID]) -> dict[UUID, str]:
+    """What holds the mail of these connections, as people call it."""
+    rows = db.session.execute(select(Connection.id, Connection.provider).where(Connection.id.in_(ids)))
+    return {row.id: PROVIDERS[row.provider].service for row in rows}
+
+
 def _users(ids: Iterable[UUID]) -> dict[UUID, User]:
     wanted = list(ids)
     return (
@@ -187,6 +196,7 @@ class _Maker:
     known: dict[str, Contact]
     staff: dict[str, str]
     users: dict[UUID, User]
+    services: dict[UUID, str]
 
     def message(
         self,
@@ -224,6 +234,7 @@ class _Maker:
             has_remote=has_remote_content(html),
             is_automatic=row.is_automatic,
             is_by_provider=row.origin == "crm" and row.connection_id is None,
+            service=self.services.get(row.connection_id, "") if row.connection_id else "",
             is_repaired=bool(row.defects),
             is_open=is_open or row.state in ("failed", "unknown"),
             files=[file_view(file) for file in files],

@@ -29,6 +29,7 @@ class Person:
     places: tuple[str, ...] = ("uptown",)
     mailbox: str = ""
     is_connected: bool = False
+    provider: str = "google"  # whose mailbox it is
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,16 @@ CONNECTED = Person(
 )
 NOT_CONNECTED = Person("Owen Castellano", "owen.castellano@lumen.example", "provider", ("uptown", "harbor"),
                        mailbox="owen.castellano@lumen.example")  # fmt: skip
+WITH_OUTLOOK = Person(
+    "Noa Lindgren", "noa.lindgren@lumen.example", "provider", mailbox="noa.lindgren@lumen.example", provider="microsoft"
+)
 COLLEAGUE_WITH_LOGIN = Person(
     "Lena Fischer", "lena.fischer@lumen.example", "front_desk", mailbox="lena.fischer@lumen.example"
 )
 PEOPLE = (
     NOT_CONNECTED,
     CONNECTED,
+    WITH_OUTLOOK,
     Person("Maren Holt", "maren.holt@lumen.example", "owner", ("uptown", "harbor"), mailbox="maren.holt@lumen.example"),
     Person("Ines Duarte", "ines.duarte@lumen.example", "compliance", ("uptown", "harbor")),
     COLLEAGUE_WITH_LOGIN,

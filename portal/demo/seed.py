@@ -52,10 +52,10 @@ class Outside:
     def __init__(self, base: str) -> None:
         self._client = httpx2.Client(base_url=f"{base}/__ctl", timeout=30, trust_env=False)
 
-    def add_mailbox(self, address: str, name: str) -> None:
+    def add_mailbox(self, address: str, name: str, provider: str = "google") -> None:
         """Somebody with a mailbox; addresses of gmail.com are consumers'."""
         kind = "consumer" if address.endswith("@gmail.com") else "workspace"
-        body = {"address": address, "name": name, "password": MAILBOX_PASSWORD, "kind": kind}
+        body = {"address": address, "name": name, "password": MAILBOX_PASSWORD, "kind": kind, "provider": provider}
         self._client.post("/mailboxes", json=body).raise_for_status()
 
     def deliver(self, raw: bytes, to: str) -> None:
@@ -140,10 +140,10 @@ def _make_mail() -> bool:
 
 
 def _make_mailboxes(outside: Outside) -> None:
-    staff = [(person.mailbox, person.name) for person in PEOPLE if person.mailbox]
-    patients = [(patient.email, patient.name) for patient in PATIENTS if patient.has_mailbox]
-    for address, name in dict([*staff, *patients]).items():
-        outside.add_mailbox(address, name)
+    staff = [(person.mailbox, person.name, person.provider) for person in PEOPLE if person.mailbox]
+    patients = [(patient.email, patient.name, "google") for patient in PATIENTS if patient.has_mailbox]
+    for address, name, provider in [*staff, *patients]:
+        outside.add_mailbox(address, name, provider)
 
 
 def _make_people() -> None:

@@ -37,7 +37,7 @@ def desk_of(app: Flask, threads: ThreadPoolExecutor) -> Desk:
 
     return Desk(
         find=lambda address: service.find_target(address, domain),
-        keep=lambda targets, raw, is_null: service.keep(targets, raw, has_null_sender=is_null),
+        keep=service.keep,
         run=run,
     )
 

@@ -20,6 +20,7 @@ from portal.models import (
     Membership,
     Message,
     OutboxMail,
+    OwnAddress,
     Participant,
     User,
 )
@@ -31,7 +32,7 @@ from portal.rules.routing import Route
 
 def gather(row: IntakeMail, read: RoutedMail) -> RoutedFacts:
     """The facts for the rule, in the current transaction."""
-    facts, users = read.mail.facts, _user_keys(row.account_id)
+    facts, users = read.mail.facts, user_keys(row.account_id)
     copied = {person.key for person in facts.cc + facts.bcc}
     is_reply = row.kind == "reply" and row.conversation_id is not None
     contacts = contacts_by_key(row.account_id, copied) if is_reply else {}
@@ -48,8 +49,9 @@ def gather(row: IntakeMail, read: RoutedMail) -> RoutedFacts:
     )
 
 
-def _user_keys(account_id: UUID) -> frozenset[str]:
-    """Everybody with a place in the account in any state, their mailboxes and aliases, and the mail server's own address."""
+def user_keys(account_id: UUID) -> frozenset[str]:
+    """Everybody with a place in the account in any state: their mailboxes, aliases and verified addresses; and the mail
+    server's own address."""
     members = select(User.email_key).join(Membership, Membership.user_id == User.id)
     keys = set(db.session.scalars(members.where(Membership.account_id == account_id)))
     boxes = select(Connection.mailbox_key, Connection.aliases).where(Connection.account_id == account_id)
@@ -57,6 +59,8 @@ def _user_keys(account_id: UUID) -> frozenset[str]:
         keys |= {mailbox, *(match_key(str(alias)) for alias in aliases or ())}
     senders = db.session.scalars(select(MailRelay.from_email).where(MailRelay.account_id == account_id))
     keys |= {match_key(address) for address in senders}
+    proven = select(OwnAddress.email_key).where(OwnAddress.account_id == account_id, OwnAddress.verified_at.is_not(None))
+    keys |= set(db.session.scalars(proven))
     return frozenset(key for known in keys if known for key in (known, mailbox_of(known)))
 
 

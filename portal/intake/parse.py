@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from portal.intake.mime import divide, fields_in, read_fields
+from portal.intake.mime import HEAD_END, MAX_HEAD_BYTES, Fields, divide, fields_in, read_fields
 from portal.providers.headers import fields_of, mark_of, read_facts, subject_of, wire_ids
 from portal.providers.parts import Part, PartReader, leaves
 from portal.providers.types import RemoteMail
 from portal.rules.bounces import ReportFacts, judge_report
-from portal.rules.facts import Direction
+from portal.rules.facts import Direction, MailFacts
 
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 RETURNED_TYPES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
@@ -31,22 +31,34 @@ class RoutedMail:
     returned_ids: tuple[str, ...]  # Message-IDs of the mail that a report gives back
 
 
-def read_mail(raw: bytes, received_at: datetime) -> RoutedMail:
+@dataclass(frozen=True)
+class Head:
+    """A mail as its header tells it, before it is taken."""
+
+    facts: MailFacts
+    hops: int  # Received fields
+    mark: UUID | None  # X-CRM-Ref as it stands there
+
+
+def read_head(raw: bytes, received_at: datetime) -> Head:
+    """Read only the header of a mail that its sender says is the owner's own: cheap, whatever lies behind it."""
+    defects: set[str] = set()
+    start = raw[: MAX_HEAD_BYTES + 2]
+    end = HEAD_END.search(start)
+    fields = [] if raw.startswith((b"\r\n", b"\n")) else read_fields(start[: end.start()] if end else start, defects)
+    return Head(_facts(fields, defects, received_at, Direction.OUTBOUND), _hops(fields), mark_of(fields_of(fields)))
+
+
+def read_mail(raw: bytes, received_at: datetime, direction: Direction = Direction.INBOUND) -> RoutedMail:
     """Read a whole mail. What had to be repaired stands in the mail's `defects`."""
     defects: set[str] = set()
     root = divide(raw, defects)
     fields = fields_in(root)
     headers = fields_of(fields)
-    place = {
-        "provider_message_id": "", "provider_thread_id": "", "direction": Direction.INBOUND, "received_at": received_at,
-    }  # fmt: skip
-    facts = read_facts(place, headers, len(fields), frozenset())
-    if "headers_cut" in defects:  # who is in it, and what kind it is, may stand in what was not read
-        facts = replace(facts, sender=None, is_readable=False)
     reader = PartReader()
     reader.read(root)
     mail = RemoteMail(
-        facts=facts,
+        facts=_facts(fields, defects, received_at, direction),
         subject=subject_of(headers),
         text=reader.text,
         html=reader.html,
@@ -54,8 +66,29 @@ def read_mail(raw: bytes, received_at: datetime) -> RoutedMail:
         size=len(raw),
         defects=tuple(sorted(defects | reader.defects)),
     )
-    hops = sum(1 for name, _ in fields if name.lower() == "received")
-    return RoutedMail(mail, hops, mark_of(headers), _report(root), _returned_ids(root))
+    return RoutedMail(mail, _hops(fields), mark_of(headers), _report(root), _returned_ids(root))
+
+
+def with_own_id(read: RoutedMail, digest: str) -> RoutedMail:
+    """A mail without a Message-ID gets one of its digest, the same at every try."""
+    if read.mail.facts.internet_message_id:
+        return read
+    facts = replace(read.mail.facts, internet_message_id=f"<{digest[:40]}@no-message-id.invalid>")
+    return replace(read, mail=replace(read.mail, facts=facts, defects=(*read.mail.defects, "no_message_id")))
+
+
+def _facts(fields: Fields, defects: set[str], received_at: datetime, direction: Direction) -> MailFacts:
+    place = {
+        "provider_message_id": "", "provider_thread_id": "", "direction": direction, "received_at": received_at,
+    }  # fmt: skip
+    facts = read_facts(place, fields_of(fields), len(fields), frozenset())
+    if "headers_cut" in defects:  # who is in it, and what kind it is, may stand in what was not read
+        facts = replace(facts, sender=None, is_readable=False)
+    return facts
+
+
+def _hops(fields: Fields) -> int:
+    return sum(1 for name, _ in fields if name.lower() == "received")
 
 
 def _report(root: Part) -> ReportFacts | None:

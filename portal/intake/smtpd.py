@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.intake.service import Target
+from portal.intake.service import AddressFull, Handed, Target
 from portal.lib.traces import trace_of
 
 MAX_BYTES = 36_700_160  # 35 MB: 25 MB of files in base64, and their text
@@ -30,6 +30,8 @@ IDLE_SECONDS, TOTAL_SECONDS = 60.0, 600.0
 CALLS = {"*": 100, "RCPT": 500, "STARTTLS": 1}
 END_OF_DATA = b"\r\n.\r\n"
 UNKNOWN = "550 5.1.1 No such address here"
+FOREIGN = "550 5.7.1 Only its owner may write to this address"
+FULL = "452 4.2.2 Too much waits at this address, try again later"
 LATER = "451 4.3.0 Not possible at the moment, try again later"
 NOT_OFFERED = ("AUTH", "HELP")
 
@@ -82,7 +84,7 @@ class Desk:
     """What the server asks of the portal, each call in a thread of its own: `run` brings it there."""
 
     find: Callable[[str], Target | None]
-    keep: Callable[[list[Target], bytes, bool], int]
+    keep: Callable[[list[Target], bytes, Handed], bool]
     run: Callable[[Callable[[], Any]], Any]  # → awaitable
 
 
@@ -188,15 +190,20 @@ class IntakeServer(SMTP):
             self.loop.call_soon(self._timeout_cb)
         return "421 4.7.0 Too many unknown recipients"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: IntakeEnvelope) -> str:
-        """Keep it, then say so. Nothing of it is judged here: what is wrong with a mail is no reason to refuse it."""
-        raw, is_null = bytes(envelope.original_content or b""), envelope.mail_from in ("", "<>")
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: IntakeEnvelope) -> str:
+        """Keep it, then say so. What is wrong with a mail is no reason to refuse it; to write to a stranger's BCC address
+        is one (B-05)."""
+        raw, sender = bytes(envelope.original_content or b""), envelope.mail_from or ""
+        peer = str(session.peer[0]) if session.peer else ""
+        handed = Handed("" if sender == "<>" else sender, peer, session.host_name or "")
         try:
-            await self._ask(lambda: self._desk.keep(envelope.targets, raw, is_null))
+            is_taken = await self._ask(lambda: self._desk.keep(envelope.targets, raw, handed))
         except SQLAlchemyError as error:
             log.warning("a mail could not be kept: %s", trace_of(error))
             return LATER
-        return "250 2.0.0 OK, kept"
+        except AddressFull:
+            return FULL
+        return "250 2.0.0 OK, kept" if is_taken else FOREIGN
 
     async def handle_exception(self, error: Exception) -> str:
         """A command that is not understood; the error's text may quote it, so only its place is logged."""

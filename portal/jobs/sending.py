@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from portal.bcc import code_mail
 from portal.sending import outbox
 
 
@@ -15,3 +16,8 @@ def send_mail(outbox_id: str) -> None:
 def sweep() -> None:
     """Hand over again what is due: Redis may have been away, or a worker vanished (every 15 seconds)."""
     outbox.sweep()
+
+
+def send_address_code(own_address_id: str) -> None:
+    """Send a code to an address that a person says is theirs."""
+    code_mail.send_code(UUID(own_address_id))

@@ -10,12 +10,12 @@ from sqlalchemy import select
 
 from portal.access.permissions import ROLE_PERMISSIONS, Permission
 from portal.connections import acknowledgements
-from portal.connections.queries import live_connection
+from portal.connections.queries import cause_sentence, live_connection
 from portal.database import db
 from portal.models import Acknowledgement, Connection, Membership, SyncGap, User
 from portal.rules.acknowledgement import Standing
-from portal.rules.connecting import may_role_connect
-from portal.rules.reasons import Cause
+from portal.rules.connecting import PROVIDERS, may_role_connect
+from portal.rules.files import OUTLOOK_TYPES
 from portal.rules.sending import Cap
 from portal.sending.caps import cap_of
 from portal.sending.relays import relay_of
@@ -29,8 +29,8 @@ class EmailSync:
     """The person's two-way sync in the account being worked in. Without a connection only policy and standing count."""
 
     may_connect: bool
-    standing: Standing
-    signed: Acknowledgement | None  # the newest signature
+    standings: Mapping[str, Standing]  # by provider: of the connected mailbox, or of all that could be connected
+    signed: tuple[Acknowledgement, ...]  # the newest signature for each of them
     connection: Connection | None = None
     cap: Cap | None = None
     counts: Mapping[str, int] | None = None
@@ -39,10 +39,19 @@ class EmailSync:
     gaps: tuple[SyncGap, ...] = ()
 
     @property
+    def standing(self) -> Standing | None:
+        """What the signature for the connected mailbox is worth; None without one."""
+        return self.standings[self.connection.provider] if self.connection else None
+
+    @property
     def cause(self) -> str:
         """Why it is paused or needs attention, in words; "" when it works."""
-        word = self.connection.cause if self.connection else ""
-        return Cause(word).sentence if word in set(Cause) else ""
+        return cause_sentence(self.connection) if self.connection else ""
+
+    @property
+    def file_types(self) -> tuple[str, ...]:
+        """The types of files that the mailbox syncs; none for a mailbox that syncs files of any type (O-06)."""
+        return OUTLOOK_TYPES if self.connection and self.connection.provider == "microsoft" else ()
 
     @property
     def decided(self) -> int:
@@ -76,14 +85,16 @@ def email_sync(membership: Membership, *, show: str = "") -> EmailSync:
     """The state of a person's two-way sync; `show` filters the last decisions by outcome."""
     account_id, user_id = membership.account_id, membership.user_id
     may_connect = may_role_connect(membership.role, membership.account.connect_roles)
-    standing = acknowledgements.standing(user_id, account_id, "google")
-    signed = acknowledgements.newest_signature(user_id, account_id, "google")
     connection = live_connection(account_id, user_id)
+    names = [connection.provider] if connection else list(PROVIDERS)
+    standings = {name: acknowledgements.standing(user_id, account_id, name) for name in names}
+    signatures = [acknowledgements.newest_signature(user_id, account_id, name) for name in names]
+    signed = tuple(signature for signature in signatures if signature is not None)
     if connection is None:
-        return EmailSync(may_connect, standing, signed)
+        return EmailSync(may_connect, standings, signed)
     return EmailSync(
         may_connect=may_connect,
-        standing=standing,
+        standings=standings,
         signed=signed,
         connection=connection,
         cap=cap_of(connection),

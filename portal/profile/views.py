@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 from flask import Blueprint, current_app, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from portal.access.decorators import requires
+from portal.access.decorators import may, requires
 from portal.access.permissions import ROLE_LABELS, Permission
 from portal.auth.paths import local_path
 from portal.auth.sessions import memberships
+from portal.bcc.page import card_of
 from portal.connections.queries import live_connection
 from portal.profile import queries
 from portal.profile.forms import ThemeForm
@@ -55,7 +56,8 @@ def show_email() -> ResponseReturnValue:
     show = request.args.get("show", "")
     sync = queries.email_sync(g.membership, show=show if show in set(Outcome) else "")
     standard = queries.standard_email(g.membership.account_id)
-    return render_template("profile/email.html", sync=sync, standard=standard, show=show)
+    bcc = card_of(g.membership) if may(Permission.WRITE_MAIL) else None
+    return render_template("profile/email.html", sync=sync, standard=standard, bcc=bcc, show=show)
 
 
 @blueprint.post("/profile/email/check")

@@ -78,6 +78,12 @@ def mailbox_of(key: str) -> str:
     return f"{local.split('+')[0].replace('.', '')}@gmail.com"
 
 
+def own_keys(*addresses: str) -> frozenset[str]:
+    """Addresses as keys for "is this me", each also in the spelling that its provider treats as the same."""
+    keys = {match_key(address) for address in addresses} - {""}
+    return frozenset(keys | {mailbox_of(key) for key in keys})
+
+
 def domain_of(key: str) -> str:
     """The domain of an address or key."""
     return key.rpartition("@")[2]

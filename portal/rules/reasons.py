@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from portal.rules.connecting import PROVIDERS
+
 
 class Outcome(StrEnum):
     """What became of a mail (E-01). Held is a policy waiting for a person; unreadable could not be parsed."""
@@ -197,17 +199,20 @@ class Cause(StrEnum):
     PAUSED_BY_ADMIN = "paused_by_admin"
     MEMBERSHIP_ENDED = "membership_ended"
 
-    @property
-    def sentence(self) -> str:
-        return CAUSE_SENTENCES[self]
+    def sentence_of(self, provider: str) -> str:
+        """Why, in words, for a mailbox at this provider ("google", "microsoft")."""
+        names = PROVIDERS[provider]
+        return CAUSE_SENTENCES[self].format(
+            company=names.company, service=names.service, organization=names.organization
+        )
 
 
 CAUSE_SENTENCES: dict[Cause, str] = {
-    Cause.REVOKED: "Google no longer accepts the access: the password was changed, or the app was removed at Google.",
-    Cause.LOGIN_REQUIRED: "Google asks you to sign in again before mail can be read.",
-    Cause.PERMISSION_MISSING: "A permission that sync needs is no longer granted at Google.",
-    Cause.REFUSED_BY_ADMIN: "The administrator of your Google Workspace does not allow this app.",
-    Cause.MAILBOX_GONE: "Google says that this account has no Gmail mailbox any more.",
+    Cause.REVOKED: "{company} no longer accepts the access: the password was changed, or the app was removed at {company}.",
+    Cause.LOGIN_REQUIRED: "{company} asks you to sign in again before mail can be read.",
+    Cause.PERMISSION_MISSING: "A permission that sync needs is no longer granted at {company}.",
+    Cause.REFUSED_BY_ADMIN: "The administrator of your {organization} does not allow this app.",
+    Cause.MAILBOX_GONE: "{company} says that this account has no {service} mailbox any more.",
     Cause.ACKNOWLEDGEMENT_MISSING: "The risk text has changed and you have not read the new one yet.",
     Cause.PAUSED_BY_ADMIN: "An admin of your practice has paused it.",
     Cause.MEMBERSHIP_ENDED: "You no longer work in this account.",

@@ -18,6 +18,7 @@ RULES = {
     "allow_duplicate_contacts": "y",
     "connect_roles": ["provider"],
     "consumer_mailboxes": "forbidden",
+    "bcc_new_contacts": "ask",
     "acknowledgement_grace_days": "7",
     "send_cap": "300",
     "send_cap_workspace": "1500",
@@ -37,6 +38,7 @@ def changes() -> list[dict[str, Any]]:
 
 @pytest.mark.rule("P-06")
 @pytest.mark.rule("H-06")
+@pytest.mark.rule("B-06")
 def test_an_owner_changes_the_rules_and_each_change_is_audited(client: Any, account: Account) -> None:
     other = make_account()
     client.sign_in(make_member(account, "owner"))
@@ -55,6 +57,7 @@ def test_an_owner_changes_the_rules_and_each_change_is_audited(client: Any, acco
     [event] = changes()
     assert event["changed"]["send_cap"] == [500, 300]
     assert (account.send_cap_workspace, account.send_cap_microsoft) == (1500, 400)  # G-14
+    assert (account.bcc_new_contacts, event["changed"]["bcc_new_contacts"]) == ("ask", ["create", "ask"])  # B-06
     assert event["changed"]["connect_roles"] == ["owner,provider,front_desk", "provider"]
     assert "Central European" in client.get(PAGE).text or "Berlin" in client.get(PAGE).text
     assert client.post(PAGE, data=RULES).status_code == 302
@@ -74,7 +77,7 @@ def test_an_owner_changes_the_rules_and_each_change_is_audited(client: Any, acco
         ("send_cap", "0"), ("send_cap", "2001"), ("send_cap", "many"), ("send_cap", ""), ("send_cap", "9" * 5_000),
         ("send_cap_workspace", "2001"), ("send_cap_microsoft", "0"),
         ("acknowledgement_grace_days", "-1"), ("acknowledgement_grace_days", "61"),
-        ("connect_roles", "vendor"), ("connect_roles", "marketing"), ("consumer_mailboxes", "maybe"),
+        ("connect_roles", "vendor"), ("connect_roles", "marketing"), ("consumer_mailboxes", "maybe"), ("bcc_new_contacts", "both"),
         ("time_zone", "Mars/Olympus"), ("time_zone", "../../etc/passwd"), ("time_zone", ""),
     ],
 )  # fmt: skip

@@ -226,7 +226,7 @@ def test_a_test_mail_goes_to_oneself_only(desk: Any, practice: Practice) -> None
     answer = desk.post(f"/campaigns/{campaign.id}/test")
     assert answer.status_code == 409
     assert "No test mail was sent" in answer.text
-    assert [event.details["result"] for event in events_of(events.CAMPAIGN_TESTED)] == ["sent", "failed"]
+    assert sorted(event.details["result"] for event in events_of(events.CAMPAIGN_TESTED)) == ["failed", "sent"]
     assert not deliveries()
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from portal.conversations import thread
 from portal.database import db
 from portal.lib.clock import now
-from portal.models import AuditEvent, Mention
+from portal.models import AuditEvent, Connection, Mention
 from tests import factories
 from tests.conversations.conftest import OWN, Practice, add_file
 
@@ -54,6 +54,21 @@ def test_older_mails_are_folded_and_long_threads_are_cut(
     assert "Mail number 1." not in page
     assert "2 older mails" in page
     assert "Mail number 0." in page_of(reader, practice, "?all=1")
+
+
+@pytest.mark.rule("O-03")
+@pytest.mark.parametrize(("provider", "service"), [("google", "Gmail"), ("microsoft", "Outlook")])
+def test_each_mail_says_which_way_it_took(reader: Any, practice: Practice, provider: str, service: str) -> None:
+    db.session.get_one(Connection, practice.conversation.connection_id).provider = provider
+    ways: list[tuple[str, dict[str, Any]]] = [("crm", {}), ("mailbox", {}), ("bcc", {}), ("crm", {"connection_id": None})]
+    for origin, values in ways:
+        factories.make_message(practice.conversation, direction="outbound", origin=origin, **values)
+    page = page_of(reader, practice)
+    assert f"with your {service} mailbox" in page
+    assert f"written in the CRM, sent by {service}" in page
+    assert f"sent from {service}" in page
+    assert "logged by BCC Sync" in page
+    assert "sent by the practice’s mail server" in page
 
 
 @pytest.mark.parametrize(

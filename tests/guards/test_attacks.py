@@ -120,12 +120,12 @@ def test_a_page_from_before_a_new_text_signs_nothing(client: PortalClient, perso
     client.sign_in(person)
     form = {"risk": list(RISKS), "typed_name": person.name, "purpose": "connect"}
     page = client.get("/connections/google/risks").text
-    assert 'name="shown" value="1"' in page
-    answer = client.post("/connections/google/risks", data=form | {"shown": "0"})
+    assert 'name="shown" value="2"' in page
+    answer = client.post("/connections/google/risks", data=form | {"shown": "1"})
     assert answer.status_code == 409
     assert "has changed since you opened the page" in answer.text
     assert db.session.scalar(select(func.count()).select_from(Acknowledgement)) == 0
-    assert client.post("/connections/google/risks", data=form | {"shown": "1"}).status_code == 303
+    assert client.post("/connections/google/risks", data=form | {"shown": "2"}).status_code == 303
 
 
 @pytest.mark.requirement("RBA-2")
@@ -186,5 +186,5 @@ def test_what_holds_a_secret_does_not_show_it_in_its_name(sqlite_app: Flask) -> 
         database_url=f"postgresql://portal:{SECRET}@db/portal", redis_url=f"redis://:{SECRET}@redis/0",
     )  # fmt: skip
     tokens = Tokens(SECRET, 3600, SECRET, "openid", SECRET)
-    for thing in (settings, tokens, _Step(SECRET, SECRET)):
+    for thing in (settings, tokens, _Step("google", SECRET, SECRET)):
         assert SECRET not in repr(thing)

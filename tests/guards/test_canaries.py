@@ -144,7 +144,7 @@ def test_planted_words_are_nowhere_but_where_they_belong(
     secrets = secrets_of(callback)
     words = [*secrets, *LOGGED, *REFUSED, *SENT]
     ids = {
-        "contact_id": contact.id, "connection_id": connection.id,
+        "provider": "google", "contact_id": contact.id, "connection_id": connection.id,
         "conversation_id": db.session.scalars(select(Conversation.id).order_by(Conversation.id)).first(),
         "message_id": db.session.scalars(select(Message.id).order_by(Message.id)).first(),
         "attachment_id": db.session.scalars(select(Attachment.id).order_by(Attachment.id)).first(),

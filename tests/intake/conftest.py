@@ -26,6 +26,7 @@ from portal.lib.ids import new_id, new_token
 from portal.models import Account, Contact, Conversation, IntakeMail, Message, MessageBody, OutboxMail, User
 from portal.sealing import open_text
 from tests import factories
+from tests.intake.bcc_owner import Owner, make_owner
 
 DOMAIN = "replies.demo.example"
 PATIENT, SPOUSE, STRANGER, OFFICE = "priya@mail.example", "anil@mail.example", "x@elsewhere.example", "hello@lumen.example"
@@ -217,5 +218,19 @@ def listening(app: Flask, limits: Limits | None = None) -> Iterator[Intake]:
 @pytest.fixture
 def intake(app: Flask, practice: Practice) -> Iterator[Intake]:
     """The intake of the practice, with its usual limits."""
+    with listening(app) as found:
+        yield found
+
+
+@pytest.fixture
+def owner(app: Flask) -> Iterator[Owner]:
+    """Somebody with a BCC address."""
+    yield make_owner(app)
+    app.extensions.pop("dns", None)
+
+
+@pytest.fixture
+def bcc_intake(app: Flask, owner: Owner) -> Iterator[Intake]:
+    """The intake of somebody with a BCC address."""
     with listening(app) as found:
         yield found

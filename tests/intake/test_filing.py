@@ -25,7 +25,7 @@ def receive(practice: Practice, raw: bytes, to: str = "", *, is_null: bool = Fal
     db.session.commit()
     target = service.find_target(to or practice.reply_address, DOMAIN)
     assert target is not None
-    service.keep([target], raw, has_null_sender=is_null)
+    service.keep([target], raw, service.Handed("" if is_null else PATIENT))
 
 
 def with_files(practice: Practice, *files: tuple[str, bytes]) -> bytes:

@@ -37,12 +37,15 @@ def test_each_mail_stands_there_with_its_reason(practice: Practice, client: Any)
     make_row(practice)
     make_row(practice, "unknown_sender", "left_out")
     make_row(practice, "", "", state="received")
+    make_row(practice, "unverified", "held", state="unverified", kind="bcc", conversation_id=None)
     client.sign_in(practice.user)
     page = client.get(PAGE).text
     assert "Priya Raman answered a mail that left through the practice’s mail server." in page
     assert "Somebody whom this conversation does not know wrote to its address." in page
     assert "It has just come and is being read." in page
     assert f"/conversations/{practice.conversation.id}" in page
+    assert "It says that it comes from you, and nothing proves it. You decide." in page
+    assert 'href="/profile/email/bcc/waiting">Decide</a>' in page
     left_out = client.get(f"{PAGE}?show=left_out").text
     assert "Priya Raman answered" not in left_out
     assert "No such mail yet" in client.get(f"{PAGE}?show=unreadable").text

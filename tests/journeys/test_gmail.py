@@ -60,7 +60,7 @@ def read_and_sign(walk: Walk) -> None:
     page = walk.page
     walk.open("/profile/email")
     walk.sees("We advise against it for most practices.")
-    walk.press("Read the six risks first")
+    walk.press("Connect Gmail")
     walk.check()
     walk.sees("We advise against two-way sync for most medical-aesthetics practices.")
     walk.sees("Aesthetix Mail Sync")

@@ -12,7 +12,7 @@ from flask import Flask
 from portal.database import db
 from portal.lib.clock import now
 from portal.lib.ids import new_id
-from portal.models import Account, Connection, Decision, OutboxMail, User
+from portal.models import Account, Connection, Decision, OutboxMail, SyncGap, User
 from portal.queues import PUSH, queue
 from portal.rules.reasons import Cause, Reason
 from tests.connections.people import make_signature
@@ -21,6 +21,7 @@ from tests.factories import (
     make_connection,
     make_contact,
     make_conversation,
+    make_grant,
     make_member,
     make_message,
 )
@@ -40,6 +41,12 @@ def practice(app: Flask, client: Any) -> Practice:
 def connected(practice: Practice, **values: Any) -> Connection:
     account, person, _ = practice
     return make_connection(account, person, "maren@lumen.example", **values)
+
+
+def outlook(practice: Practice, **values: Any) -> Connection:
+    account, person, _ = practice
+    grant = make_grant(person, provider="microsoft")
+    return make_connection(account, person, "maren@lumen.example", grant=grant, provider="microsoft", **values)
 
 
 def decide(connection: Connection, reason: Reason, **values: Any) -> None:
@@ -130,7 +137,7 @@ def test_needs_attention_says_what_happened_and_what_to_press_in_order(practice:
     connected(practice, state="needs_attention", cause=cause.value)
     page = email_page(practice)
     assert "Needs attention" in page
-    assert cause.sentence.replace("'", "&#39;") in page or cause.sentence in page
+    assert cause.sentence_of("google") in page
     steps = [page.index(words) for words in ("<strong>Reconnect.</strong>", "remove the app at Google", "Only last: disconnect")]
     assert steps == sorted(steps)
     assert 'value="reconnect"' in page
@@ -227,3 +234,62 @@ def test_profile_and_integrations_name_the_places_and_the_mailbox(practice: Prac
     connected(practice)
     assert "Lumen Aesthetics, Uptown" in practice[2].get("/profile").text
     assert "maren@lumen.example" in practice[2].get("/profile/integrations").text
+
+
+@pytest.mark.rule("O-01")
+@pytest.mark.rule("P-05")
+def test_not_connected_one_chooses_between_two_providers(practice: Practice) -> None:
+    """Signed for Gmail, and not for Outlook: each has risks of its own to sign."""
+    page = email_page(practice)
+    assert "Connect Gmail" in page
+    assert "Connect Outlook" in page
+    assert "/connections/google/risks" in page
+    assert "/connections/microsoft/risks" in page
+    assert "for Gmail." in page
+    assert "for Outlook." not in page
+
+
+@pytest.mark.rule("O-01")
+@pytest.mark.rule("O-02")
+@pytest.mark.rule("O-06")
+def test_an_outlook_mailbox_says_what_syncs_and_never_speaks_of_google(practice: Practice) -> None:
+    make_signature(practice[1], practice[0], provider="microsoft")
+    connection = outlook(practice)
+    pages = [email_page(practice), practice[2].get("/profile/integrations").text]
+    assert "Connected · Outlook" in pages[0]
+    assert "Only threads that begin with a mail you send from the CRM" in pages[0]
+    assert "Files up to 3 MB each, of these types: JPG, JPEG, PNG, MP4, MPEG, ZIP, RAR, PDF, DOC, DOCX, TXT." in pages[0]
+    assert "Microsoft 365, covered by the practice’s own agreement with Microsoft" in pages[0]
+    assert "/connections/microsoft/risks" in pages[0]
+    assert "Outlook, connected since" in pages[1]
+    connection.is_consumer, connection.failures = True, 1
+    pages.append(email_page(practice))
+    assert "no agreement between your practice and Microsoft covers it" in pages[2]
+    assert "Microsoft cannot be reached right now." in pages[2]
+    connection.failures = 0
+    db.session.add(
+        SyncGap(account_id=practice[0].id, connection_id=connection.id, cause="cursor_expired", from_at=now(), to_at=now())
+    )
+    db.session.flush()
+    pages.append(email_page(practice))
+    assert "Microsoft’s history was lost" in pages[3]
+    assert [page for page in pages if "Google" in page or "Workspace" in page] == []
+
+
+@pytest.mark.rule("G-18")
+@pytest.mark.rule("O-01")
+@pytest.mark.parametrize(
+    ("is_consumer", "link"),
+    [(True, "https://account.live.com/consent/Manage"), (False, "https://myapps.microsoft.com")],
+)
+@pytest.mark.parametrize("cause", [Cause.REVOKED, Cause.REFUSED_BY_ADMIN, Cause.MAILBOX_GONE])
+def test_an_outlook_mailbox_that_needs_attention_leads_to_microsoft(
+    practice: Practice, cause: Cause, is_consumer: bool, link: str
+) -> None:
+    outlook(practice, state="needs_attention", cause=cause.value, is_consumer=is_consumer)
+    page = email_page(practice)
+    assert cause.sentence_of("microsoft") in page
+    assert f'href="{link}"' in page
+    assert "it may ask for a code" in page
+    assert "/connections/microsoft/begin" in page
+    assert "Google" not in page
