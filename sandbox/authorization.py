@@ -7,13 +7,18 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlencode
 
+import orjson
 from flask import redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from sandbox.clock import Clock
 from sandbox.http import Request
+
+if TYPE_CHECKING:
+    from sandbox.state import World
 
 FLOW_SECONDS = 3600
 NO_STORE = [("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate"), ("Pragma", "no-cache")]
@@ -45,6 +50,13 @@ def fits_challenge(challenge: str, method: str, verifier: str) -> bool:
     """Whether a PKCE verifier is the one behind the challenge (RFC 7636)."""
     made = verifier if method == "plain" else b64(hashlib.sha256(verifier.encode()).digest())
     return is_same(made, challenge)
+
+
+def id_token(world: World, address: str, claims: dict[str, Any]) -> str:
+    """An id_token that says `claims`; quirks of the mailbox spoil its signature in one way each."""
+    if world.quirks.take("id_token_alg_none", address):
+        return ".".join([b64(orjson.dumps({"alg": "none"})), b64(orjson.dumps(claims)), ""])
+    return world.key.sign(claims, forged=bool(world.quirks.take("id_token_bad_signature", address)))
 
 
 @dataclass

@@ -9,7 +9,7 @@ from email.mime.text import MIMEText
 from email.utils import formataddr, formatdate
 
 from sandbox.addresses import addresses_in, canonical
-from sandbox.google.headers import first_of, normalise_line_ends, values_of, wire_headers, with_fields, without_fields
+from sandbox.headers import first_of, normalise_line_ends, values_of, wire_headers, with_fields, without_fields
 from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
 from sandbox.microsoft.ids import exchange_id
 from sandbox.reports import fields_block, status_part
@@ -29,7 +29,7 @@ class Arrival:
     mail_from: str = ""
     labels: frozenset[str] = frozenset()  # in place of INBOX and UNREAD
     internal_date: int | None = None
-    auth: str = "pass"  # what Google's Authentication-Results will say: pass, fail, none
+    auth: str = "pass"  # what the provider's Authentication-Results will say: pass, fail, none
     exact: bool = False  # store the bytes as they are, without the receiving server's own fields
     via: str = "gmail"
 

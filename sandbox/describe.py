@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.accounts import sort_of, subject_of
-from sandbox.google.headers import decode_value, first_of, wire_headers
-from sandbox.google.mime import ParsedMail, parse_mail
+from sandbox.headers import decode_value, first_of, wire_headers
 from sandbox.mailbox import Mailbox, StoredMessage
 from sandbox.microsoft.ids import immutable_id
+from sandbox.mime import ParsedMail, parse_mail
 from sandbox.sink import SinkMail
 from sandbox.state import World
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from sandbox.google.headers import decode_value, first_of, message_ids, values_of, wire_headers
-from sandbox.google.mime import ParsedMail, parse_mail
+from sandbox.headers import decode_value, first_of, message_ids, values_of, wire_headers
+from sandbox.mime import ParsedMail, parse_mail
 
 _REPLY_PREFIX = re.compile(r"^\s*((re|fwd?|fw|aw|wg|antw|sv|tr)\s*(\[\d+\])?\s*:\s*)+", re.I)
 

@@ -12,13 +12,13 @@ from email.utils import formataddr, formatdate, make_msgid
 
 from sandbox.addresses import addresses_in, canonical
 from sandbox.delivery import Post
-from sandbox.google.headers import first_of, normalise_line_ends, values_of
-from sandbox.google.mime import part_data
 from sandbox.google.sending import Sender
+from sandbox.headers import first_of, normalise_line_ends, values_of
 from sandbox.inputs import BadInput
 from sandbox.mailbox import Mailbox, StoredMessage
 from sandbox.microsoft.ids import exchange_id
 from sandbox.microsoft.sending import OutlookSender
+from sandbox.mime import part_data
 
 File = tuple[str, bytes]
 FORWARD_MARK = "---------- Forwarded message ---------"

@@ -71,7 +71,6 @@ def _lost_grant(**more: str) -> Callable[[World], list[dict[str, Any]]]:
     return lambda _world: [{"method": "POST", "path": "/google/token", "status": 400, "body": answer}]
 
 
-
 PRESETS = [
     Preset(
         "revoke", "Take the permission away", "The person removes the app in the account: all its tokens die.",

@@ -8,7 +8,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import formatdate
 
-from sandbox.google.headers import body_offset, first_of, normalise_line_ends, wire_headers
+from sandbox.headers import body_offset, first_of, normalise_line_ends, wire_headers
 
 REPORTER = "mx.practice.example"
 WORDS = {

@@ -14,10 +14,12 @@ from portal.bcc.service import address_of, written_address
 from portal.connections.queries import live_connection
 from portal.lib.clock import now
 from portal.models import Connection, Membership, OwnAddress
-from portal.rules.addresses import match_key
 from portal.sending.relays import relay_of
 
 QR_SCALE = 4
+WHY_OWN = {
+    "sign_in": "You sign in with it", "mailbox": "Your connected mailbox", "alias": "An alias of your mailbox",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,8 @@ def draw_qr(address: str, practice: str) -> Markup:
 
 
 def _senders(membership: Membership, connection: Connection | None) -> tuple[tuple[str, str], ...]:
-    """The sign-in address, the mailbox and its aliases, each once."""
-    found = {match_key(membership.user.email): (membership.user.email, "You sign in with it")}
-    if connection is not None:
-        found.setdefault(match_key(connection.mailbox), (connection.mailbox, "Your connected mailbox"))
-        for alias in connection.aliases:
-            found.setdefault(match_key(alias), (alias, "An alias of your mailbox"))
-    return tuple(found.values())
+    given = queries.given_addresses(membership.user.email, connection)
+    return tuple((address, WHY_OWN[kind]) for address, kind in given.items())
 
 
 def _state(row: OwnAddress) -> str:

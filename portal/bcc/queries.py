@@ -10,8 +10,8 @@ from sqlalchemy.orm import joinedload
 
 from portal.connections.queries import live_connection
 from portal.database import db
-from portal.models import BccAddress, Contact, IntakeMail, OwnAddress, TrackedContact, User
-from portal.rules.addresses import own_keys
+from portal.models import BccAddress, Connection, Contact, IntakeMail, OwnAddress, TrackedContact, User
+from portal.rules.addresses import match_key, own_keys
 
 WAITING_STATES = ("unverified", "unmatched")
 PAGE = 50
@@ -23,10 +23,19 @@ def owner_keys(account_id: UUID, user_id: UUID) -> frozenset[str]:
     They are the sign-in address, the connected mailbox with its aliases, and what they verified here.
     """
     sign_in = db.session.scalar(select(User.email).where(User.id == user_id)) or ""
-    connection = live_connection(account_id, user_id)
-    mailbox = (connection.mailbox, *connection.aliases) if connection else ()
+    given = given_addresses(sign_in, live_connection(account_id, user_id))
     verified = [row.email for row in own_addresses(account_id, user_id) if row.verified_at is not None]
-    return own_keys(sign_in, *mailbox, *verified)
+    return own_keys(*given, *verified)
+
+
+def given_addresses(sign_in: str, connection: Connection | None) -> dict[str, str]:
+    """What is a person's own without a code, each once, with what it is: sign_in, mailbox or alias (B-05)."""
+    found = {match_key(sign_in): (sign_in, "sign_in")}
+    if connection is not None:
+        found.setdefault(match_key(connection.mailbox), (connection.mailbox, "mailbox"))
+        for alias in connection.aliases:
+            found.setdefault(match_key(alias), (alias, "alias"))
+    return dict(found.values())
 
 
 def own_addresses(account_id: UUID, user_id: UUID) -> list[OwnAddress]:
@@ -35,12 +44,12 @@ def own_addresses(account_id: UUID, user_id: UUID) -> list[OwnAddress]:
     return list(db.session.scalars(query.order_by(OwnAddress.created_at, OwnAddress.id)))
 
 
-def live_address(account_id: UUID, user_id: UUID) -> BccAddress | None:
+def live_address(account_id: UUID, user_id: UUID, *, lock: bool = False) -> BccAddress | None:
     """The address that works now; None when the person has none yet."""
     query = select(BccAddress).where(
         BccAddress.account_id == account_id, BccAddress.user_id == user_id, BccAddress.replaced_at.is_(None)
     )
-    return db.session.scalar(query)
+    return db.session.scalar(query.with_for_update() if lock else query)
 
 
 @dataclass(frozen=True)

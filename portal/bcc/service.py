@@ -30,10 +30,7 @@ def written_address(row: BccAddress) -> str:
 
 def replace_address(account_id: UUID, user_id: UUID) -> BccAddress:
     """Give the person another address; the one before stops at once and is never given to anybody again (B-01)."""
-    query = select(BccAddress).where(
-        BccAddress.account_id == account_id, BccAddress.user_id == user_id, BccAddress.replaced_at.is_(None)
-    )
-    old = db.session.scalar(query.with_for_update())
+    old = live_address(account_id, user_id, lock=True)
     if old is not None:
         old.replaced_at = now()
         db.session.flush()  # the one that works is unique per person

@@ -145,15 +145,18 @@ def _refuse_foreign(account_id: UUID, user_id: UUID, key: str) -> None:
 
 def _refuse_taken(account_id: UUID, user_id: UUID, key: str) -> None:
     """A colleague's address and a contact's are theirs, whoever can read mail there."""
-    if is_of_a_colleague(account_id, user_id, key):
+    if _is_of_a_colleague(account_id, user_id, key):
         raise AddressRefused("This is a colleague’s address. Only an address of your own can be added.", cause="colleague")
     contact = select(Contact.id).where(Contact.account_id == account_id, Contact.email_key == key)
     if db.session.scalar(contact.limit(1)) is not None:
         raise AddressRefused("This is a contact’s address. Only an address of your own can be added.", cause="contact")
 
 
-def is_of_a_colleague(account_id: UUID, user_id: UUID, key: str) -> bool:
-    """Whether somebody else of the account signs in with this address, or connected it, or an alias of theirs is it."""
+def _is_of_a_colleague(account_id: UUID, user_id: UUID, key: str) -> bool:
+    """Whether somebody else of the account signs in with this address, or has connected it, or an alias of theirs is it.
+
+    Narrower than `crm_user_keys`: a mailbox that they have disconnected may be yours now, and two may share a verified one.
+    """
     sign_ins = select(User.email_key).join(Membership, Membership.user_id == User.id)
     sign_ins = sign_ins.where(Membership.account_id == account_id, User.id != user_id)
     mailboxes = select(Connection.mailbox, Connection.aliases).where(

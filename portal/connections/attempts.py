@@ -25,6 +25,7 @@ from portal.lib.ids import new_id
 from portal.models import Account, Connection, Membership, OAuthAttempt, User
 from portal.providers.registry import authority
 from portal.rules.connecting import PROVIDERS, Purpose, may_role_connect
+from portal.rules.reasons import Cause
 from portal.sealing import open_text, seal_text
 
 LIFE = timedelta(minutes=10)
@@ -123,7 +124,10 @@ def begin(provider: str, purpose: Purpose) -> str:
 
 def _require_place(provider: str, purpose: Purpose, connection: Connection | None) -> None:
     """One mailbox at a time (P-05): a first connection needs none there, the others need one; only Update changes the
-    provider."""
+    provider. What an admin has paused nobody gets round by another consent (P-06)."""
+    if connection is not None and connection.cause == Cause.PAUSED_BY_ADMIN:
+        text = f"An admin of your practice has paused {connection.mailbox}. Nothing was changed. Ask them to let it go on."
+        raise Conflict(text, cause=Cause.PAUSED_BY_ADMIN.value, href=PROFILE, press="Back to My Profile")
     if purpose is Purpose.CONNECT and connection is not None:
         text = f"{connection.mailbox} is connected already. Use Update to connect another mailbox in its place."
         raise Conflict(text, cause="already_connected", href=PROFILE, press="Back to My Profile")

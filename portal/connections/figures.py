@@ -34,6 +34,7 @@ class Figures:
 
     @property
     def reading_people(self) -> int:
+        """How many people of the account may read what is synced."""
         return sum(count for _role, count in self.readers)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -77,10 +76,6 @@ class ReportRow:
     connection: Connection
     cause: str  # in words, "" when it works
     kept: int  # messages in the records, also after disconnecting
-
-    @property
-    def last_seen(self) -> datetime | None:
-        return self.connection.last_success_at
 
 
 def connection_report(account_id: UUID) -> list[ReportRow]:

@@ -39,6 +39,7 @@ class SignedRow:
 
     @property
     def word(self) -> str:
+        """What it is worth, in words."""
         return WORDS[self.standing] if self.standing else REPLACED
 
 

@@ -10,6 +10,7 @@ from portal.audit.service import record
 from portal.database import db
 from portal.errors import DomainError
 from portal.rules.connecting import PROVIDERS, Effect
+from portal.rules.reasons import Cause
 
 NEUTRAL = "This answer from {company} does not belong to a connection you have just begun here. Nothing was connected."
 AGAIN = "Begin again on My Profile."
@@ -37,6 +38,8 @@ WORDS = {
     "covers them. Nothing was connected. Use the mailbox of your practice.",
     "mailbox_taken": "A colleague has connected this mailbox in this location. Nothing was connected. "
     "A mailbox can be connected by one person here.",
+    Cause.PAUSED_BY_ADMIN.value: "An admin of your practice has paused your mailbox. Nothing was changed. "
+    "Ask them to let it go on.",
     Effect.ALREADY_CONNECTED.value: "A mailbox of yours is connected here already. Nothing was changed. "
     "Use Update to connect another.",
     Effect.NOTHING_THERE.value: "The mailbox was disconnected meanwhile. Nothing was connected. "

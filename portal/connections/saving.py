@@ -41,6 +41,8 @@ def save(attempt: Attempt, consent: Consent) -> UUID:
     old = live_connection(attempt.account_id, attempt.user_id, lock=True)
     if old is not None and attempt.purpose is not Purpose.CONNECT and old.id != attempt.connection_id:
         raise ConnectRefused(attempt.provider, Effect.NOTHING_THERE.value)
+    if old is not None and old.cause == Cause.PAUSED_BY_ADMIN:  # since the trip began
+        raise ConnectRefused(attempt.provider, Cause.PAUSED_BY_ADMIN.value)
     chosen = f"{attempt.provider}:{consent.identity.subject}"
     effect = decide_effect(attempt.purpose, tokens.owner_of(old.grant) if old else None, chosen)
     if effect.is_refusal:

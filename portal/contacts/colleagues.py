@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, false, or_, select, true, union_all
 
 from portal.database import db
-from portal.models import Contact, Membership, User
-from portal.rules.addresses import CONSUMER_DOMAINS, GOOGLE_DOMAINS, domain_of, mailbox_of
+from portal.models import Connection, Contact, Membership, OwnAddress, User
+from portal.rules.addresses import CONSUMER_DOMAINS, GOOGLE_DOMAINS, domain_of, mailbox_of, match_key
 
 
 class Likeness(StrEnum):
@@ -27,7 +27,7 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True)
 class Colleagues:
-    """The people of an account: keys of all who have or had a login there, and the domains they write from."""
+    """The people of an account: keys of all who have or had a login there, and the domains they sign in from."""
 
     keys: frozenset[str]
     domains: frozenset[str]
@@ -44,12 +44,36 @@ class Colleagues:
         return next((kind for kind in (Likeness.CRM_USER, Likeness.OWN_DOMAIN) if kind in found), Likeness.NONE)
 
 
+def crm_user_keys(account_id: UUID, *, but: UUID | None = None) -> frozenset[str]:
+    """Every address that reaches somebody with a place in the account, whatever its state (G-07), `but` one person.
+
+    They are sign-in addresses, mailboxes that are or were connected with their aliases, and verified own addresses, each
+    also in the spelling that its provider treats as the same. Two statements, however many people there are.
+    """
+    return _keys(account_id, but)[0]
+
+
+def _keys(account_id: UUID, but: UUID | None = None) -> tuple[frozenset[str], set[str]]:
+    """All keys, and among them the sign-in addresses as they are."""
+    members = select(User.email_key, true()).join(Membership, Membership.user_id == User.id)
+    members = members.where(Membership.account_id == account_id)
+    proven = select(OwnAddress.email_key, false())
+    proven = proven.where(OwnAddress.account_id == account_id, OwnAddress.verified_at.is_not(None))
+    boxes = select(Connection.mailbox_key, Connection.aliases).where(Connection.account_id == account_id)
+    if but is not None:
+        members, proven = members.where(User.id != but), proven.where(OwnAddress.user_id != but)
+        boxes = boxes.where(Connection.user_id != but)
+    named = [(key, is_sign_in) for key, is_sign_in in db.session.execute(union_all(members, proven)) if key]
+    keys = {key for key, _ in named}
+    for mailbox, aliases in db.session.execute(boxes):
+        keys |= {mailbox, *(match_key(str(alias)) for alias in aliases or ())} - {""}
+    return frozenset(keys | {mailbox_of(key) for key in keys}), {key for key, is_sign_in in named if is_sign_in}
+
+
 def colleagues_of(account_id: UUID) -> Colleagues:
     """Everybody with a place in the account, whatever its state (G-07). Public mail services are nobody's domain."""
-    query = select(User.email_key).join(Membership, Membership.user_id == User.id)
-    keys = set(db.session.scalars(query.where(Membership.account_id == account_id))) - {""}
-    domains = {domain_of(key) for key in keys} - CONSUMER_DOMAINS
-    return Colleagues(frozenset(keys | {mailbox_of(key) for key in keys}), frozenset(domains))
+    keys, sign_ins = _keys(account_id)
+    return Colleagues(keys, frozenset({domain_of(key) for key in sign_ins} - CONSUMER_DOMAINS))
 
 
 def is_colleague(contact: Contact) -> bool:

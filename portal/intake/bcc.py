@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy import select
 
 from portal.access.lookup import find
@@ -24,6 +25,7 @@ from portal.intake.bcc_facts import OWN_WORD, gather_bcc
 from portal.intake.bcc_filing import look_around, make_contact, settle
 from portal.intake.parse import RoutedMail, read_mail, with_own_id
 from portal.intake.writing import end
+from portal.lib.crypto import SealError
 from portal.models import Contact, IntakeMail
 from portal.rules.addresses import Address, match_key
 from portal.rules.bcc import BccFacts, decide_bcc, file_bcc, people_to_create
@@ -34,6 +36,7 @@ from portal.sealing import envelope, place
 from portal.sync.files import remove_stored
 
 PAGE = 25  # each waiting mail is opened to be shown, and may have 35 MB
+DAMAGED = "This mail is damaged here, so it cannot be filed. If you wrote it, your mailbox still has it."
 
 
 class CannotFile(DomainError):
@@ -47,7 +50,7 @@ class CannotFile(DomainError):
 class WaitingMail:
     """A mail that waits: "unverified" for the owner's word that it is theirs, "unmatched" for a contact.
 
-    `creatable` are those in To who are no contacts and may become one.
+    `creatable` are those in To who are no contacts and may become one. Of one that is damaged here nothing is known.
     """
 
     id: UUID
@@ -57,6 +60,7 @@ class WaitingMail:
     subject: str
     sender: Address | None
     creatable: tuple[Address, ...] = ()
+    is_readable: bool = True
 
 
 def waiting_mails(
@@ -69,13 +73,21 @@ def waiting_mails(
     if before is not None:
         query = query.where(IntakeMail.id < before)
     ids = list(db.session.scalars(query.order_by(IntakeMail.id.desc()).limit(limit)))
-    return [_view(db.session.get_one(IntakeMail, row_id)) for row_id in ids]
+    return [_line(db.session.get_one(IntakeMail, row_id)) for row_id in ids]
 
 
 def waiting_mail(row: IntakeMail) -> WaitingMail:
-    """One mail that waits, as the list shows it. Raises Conflict when it waits no more."""
+    """One mail that waits, as the list shows it. Raises Conflict when it waits no more, CannotFile when it is damaged."""
     _demand(row, *WAITING_STATES)
     return _view(row)
+
+
+def _line(row: IntakeMail) -> WaitingMail:
+    """A damaged mail keeps no other from being seen; it can be left out."""
+    try:
+        return _view(row)
+    except CannotFile:
+        return WaitingMail(row.id, row.created_at, row.state, (), "", None, is_readable=False)
 
 
 def _view(row: IntakeMail) -> WaitingMail:
@@ -143,7 +155,12 @@ def _demand(row: IntakeMail, *states: str) -> None:
 
 
 def _read(row: IntakeMail) -> RoutedMail:
-    raw = envelope().open(row.raw or b"", place(service.RAW, row.account_id, row.id))
+    """The mail as it was kept. Raises CannotFile when its sealed bytes do not open."""
+    try:
+        raw = envelope().open(row.raw or b"", place(service.RAW, row.account_id, row.id))
+    except SealError as error:
+        current_app.logger.error("a waiting mail does not open: %s", error)
+        raise CannotFile(DAMAGED, cause="damaged") from error
     return with_own_id(read_mail(raw, row.created_at, Direction.OUTBOUND), row.digest)
 
 

@@ -7,24 +7,12 @@ from uuid import UUID
 from flask import current_app
 from sqlalchemy import select
 
+from portal.contacts.colleagues import crm_user_keys
 from portal.conversations.queries import contacts_by_key
 from portal.database import db
 from portal.intake.parse import RoutedMail
-from portal.models import (
-    Connection,
-    Contact,
-    Conversation,
-    Delivery,
-    IntakeMail,
-    MailRelay,
-    Membership,
-    Message,
-    OutboxMail,
-    OwnAddress,
-    Participant,
-    User,
-)
-from portal.rules.addresses import domain_of, mailbox_of, match_key
+from portal.models import Contact, Conversation, Delivery, IntakeMail, MailRelay, Message, OutboxMail, Participant
+from portal.rules.addresses import domain_of, mailbox_of, own_keys
 from portal.rules.facts import ContactFact, ConversationFact
 from portal.rules.routed import RoutedFacts
 from portal.rules.routing import Route
@@ -50,18 +38,9 @@ def gather(row: IntakeMail, read: RoutedMail) -> RoutedFacts:
 
 
 def user_keys(account_id: UUID) -> frozenset[str]:
-    """Everybody with a place in the account in any state: their mailboxes, aliases and verified addresses; and the mail
-    server's own address."""
-    members = select(User.email_key).join(Membership, Membership.user_id == User.id)
-    keys = set(db.session.scalars(members.where(Membership.account_id == account_id)))
-    boxes = select(Connection.mailbox_key, Connection.aliases).where(Connection.account_id == account_id)
-    for mailbox, aliases in db.session.execute(boxes):
-        keys |= {mailbox, *(match_key(str(alias)) for alias in aliases or ())}
+    """Whoever of the account is no patient: its people, and the mail server's own address."""
     senders = db.session.scalars(select(MailRelay.from_email).where(MailRelay.account_id == account_id))
-    keys |= {match_key(address) for address in senders}
-    proven = select(OwnAddress.email_key).where(OwnAddress.account_id == account_id, OwnAddress.verified_at.is_not(None))
-    keys |= set(db.session.scalars(proven))
-    return frozenset(key for known in keys if known for key in (known, mailbox_of(known)))
+    return crm_user_keys(account_id) | own_keys(*senders)
 
 
 def _conversation(conversation_id: UUID, user_keys: frozenset[str]) -> ConversationFact | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +15,7 @@ from portal.access.permissions import ROLE_PERMISSIONS, Permission, role_may
 from portal.database import db, transaction
 from portal.faultpoint import crash_point
 from portal.intake import bcc_port
+from portal.intake.mime import HEAD_END
 from portal.intake.parse import own_id_of, read_head
 from portal.lib.clock import now
 from portal.lib.ids import new_id
@@ -39,7 +39,6 @@ from portal.sync.sets import insert_new, reading
 RAW = "intake_mail.raw"
 NOBODY = "a" * 26  # stands in for what is no address of ours, so that every question costs the same
 NO_ID = cast(null(), Uuid())
-HEAD_END = re.compile(rb"\r?\n\r?\n")
 WRITERS = [role for role in ROLE_PERMISSIONS if role_may(role, Permission.WRITE_MAIL)]  # whose BCC address works
 MOST_WAITING = 500 * 1024 * 1024  # bytes at one BCC address
 KINDS = {Route.REPLY: "reply", Route.BOUNCE: "bounce", Route.USER: "bcc"}
@@ -72,6 +71,7 @@ class Handed:
 
     @property
     def has_null_sender(self) -> bool:
+        """Whether a machine handed it in."""
         return not self.mail_from
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import orjson
+from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from portal.lib.http import Answer, Http, NoAnswer
-from portal.providers.errors import IdentityRefused, Temporary
+from portal.providers.errors import IdentityRefused, ProviderError, Temporary
 from portal.providers.types import Tokens
 
 READ_SECONDS = 10.0  # a person or a lease waits for it
@@ -47,6 +48,16 @@ async def post_form(http: Http, url: str, body: bytes) -> Answer:
         return await http.request("POST", url, content=body, headers=FORM, read_seconds=READ_SECONDS)
     except NoAnswer as error:
         raise Temporary(str(error)) from None
+
+
+async def ask_for_tokens(
+    http: Http, url: str, judge: Callable[[Answer], ProviderError | None], grant_type: str, **fields: str
+) -> Tokens:
+    """Tokens for a code or a refresh token (RFC 6749, 4.1.3 and 6). Raises what `judge` finds in the answer; Temporary."""
+    answer = await post_form(http, url, str(prepare_token_request(grant_type, **fields)).encode())
+    if error := judge(answer):
+        raise error
+    return tokens_of(answer)
 
 
 def tokens_of(answer: Answer) -> Tokens:

@@ -1,7 +1,7 @@
 """The parts of a mail: its text and HTML, its files, and what had to be repaired. Bounded, never recursive.
 
-A part has the shape that Gmail's API gives it (mimeType, filename, headers, body, parts); a mail that came as bytes is
-brought into it by the intake, with a body's decoded bytes under "bytes" in place of base64 under "data".
+A part has the shape that Gmail's API gives it (mimeType, filename, headers, body, parts). Graph's mails and those that came
+as bytes are brought into it, with a body's decoded bytes under "bytes" in place of base64 under "data".
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ class PartReader:
 
     @property
     def text(self) -> str:
+        """The plain text of all parts read so far, cut at the limit."""
         return self._joined(self._text, "\n\n")
 
     @property
     def html(self) -> str:
+        """The HTML of all parts read so far, cut at the limit."""
         return self._joined(self._html, "\n")
 
     def _joined(self, pieces: list[str], between: str) -> str:

@@ -12,19 +12,17 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from portal.database import db
+from portal.contacts.colleagues import crm_user_keys
 from portal.models import (
     Connection,
     Contact,
     ContactAddress,
     Conversation,
     ConversationThread,
-    Membership,
     Message,
     Participant,
     ThreadClaim,
     TrackedContact,
-    User,
 )
 from portal.rules.addresses import Address, mailbox_of
 from portal.rules.facts import ContactFact, ConversationFact, CrmFacts, Direction, MailFacts
@@ -156,7 +154,7 @@ def gather(run: Run, mails: Sequence[MailFacts], *, to_write: bool = False) -> N
     meet the same mail the second sees the message of the first.
     """
     found = Neighbourhood(run)
-    found.user_keys = _user_keys(run)
+    found.user_keys = crm_user_keys(run.account_id, but=run.user_id) - run.own_keys
     keys = {person.key for mail in mails for person in _people(mail)}
     found.contacts = _contacts(run, keys)
     found.alternates = _alternates(run, keys)
@@ -198,17 +196,6 @@ def _find_met(found: Neighbourhood, mails: Sequence[MailFacts], *, to_write: boo
 
 def _people(mail: MailFacts) -> tuple[Address, ...]:
     return (mail.sender, *mail.recipients) if mail.sender else mail.recipients
-
-
-def _user_keys(run: Run) -> frozenset[str]:
-    """Sign-in addresses and connected mailboxes of everyone with a place in the account, in any state, but the owner."""
-    members = select(User.email_key).join(Membership, Membership.user_id == User.id)
-    members = members.where(Membership.account_id == run.account_id, User.id != run.user_id)
-    mailboxes = select(Connection.mailbox_key).where(
-        Connection.account_id == run.account_id, Connection.user_id != run.user_id
-    )
-    keys = set(db.session.scalars(members.union(mailboxes)))
-    return frozenset(keys | {mailbox_of(key) for key in keys}) - run.own_keys
 
 
 def _contacts(run: Run, keys: Collection[str]) -> dict[str, ContactFact]:

@@ -9,9 +9,9 @@ from flask import Blueprint, Response, request
 
 from sandbox.delivery import Arrival
 from sandbox.describe import describe_message, describe_sink_mail, oldest_first
-from sandbox.google.mime import from_base64url
 from sandbox.inputs import BadInput, check_fields, json_object, mail_address, text_list, whole_number
 from sandbox.mailbox import Mailbox, StoredMessage
+from sandbox.mime import from_base64url
 from sandbox.people import Letter
 from sandbox.state import World
 

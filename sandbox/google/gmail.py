@@ -14,12 +14,12 @@ from sandbox.google import errors
 from sandbox.google.listing import list_history, list_messages
 from sandbox.google.messages import checked_format, get_attachment, get_message, get_thread
 from sandbox.google.methods import AUTH, BODY_FIELDS, SCOPES, check_fields, check_parameters, find_route
-from sandbox.google.mime import from_base64url
 from sandbox.google.sending import MAX_JSON, Sender
 from sandbox.google.uploads import Uploads
 from sandbox.google.watching import start_watch, stop_watch
 from sandbox.http import Request, Response, json_response
 from sandbox.mailbox import Mailbox
+from sandbox.mime import from_base64url
 from sandbox.quota import UNITS
 from sandbox.state import World
 from sandbox.tokens import Token

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.google import errors
-from sandbox.google.headers import first_of, values_of
+from sandbox.headers import first_of, values_of
 from sandbox.http import Request, Response, json_response
 from sandbox.mailbox import HistoryEntry, Mailbox, StoredMessage
 from sandbox.state import World

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from sandbox.google import errors
-from sandbox.google.headers import wire_headers
-from sandbox.google.mime import base64url, fill_attachment_ids, part_data
+from sandbox.headers import wire_headers
 from sandbox.http import Response, json_response
 from sandbox.mailbox import Mailbox, StoredMessage
+from sandbox.mime import base64url, fill_attachment_ids, part_data
 from sandbox.state import World
 
 FORMATS = ("minimal", "full", "raw", "metadata")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import orjson
-
-from sandbox.authorization import NO_STORE, b64, credentials, fits_challenge, is_same
+from sandbox.authorization import NO_STORE, b64, credentials, fits_challenge, id_token, is_same
 from sandbox.google import errors
 from sandbox.google.errors import oauth_error
 from sandbox.http import Request, Response, json_response
@@ -145,9 +143,7 @@ class OAuth:
             claims["hd"] = address.rpartition("@")[2]
         if code.nonce:
             claims["nonce"] = "other" if take("id_token_wrong_nonce", address) else code.nonce
-        if take("id_token_alg_none", address):
-            return ".".join([b64(orjson.dumps({"alg": "none"})), b64(orjson.dumps(claims)), ""])
-        return self.world.key.sign(claims, forged=bool(take("id_token_bad_signature", address)))
+        return id_token(self.world, address, claims)
 
     # the rest ------------------------------------------------------------------------------------------------------
 

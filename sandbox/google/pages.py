@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from sandbox.authorization import Flow, Flows
+from sandbox.authorization import Flow, Flows, is_same
 from sandbox.google.oauth import SIGN_IN, normal_scopes
 from sandbox.mailbox import Mailbox
 from sandbox.state import World
@@ -130,7 +128,7 @@ class _Pages:
         mailbox = self.world.find_account("google", request.form.get("email", ""))
         if mailbox is None:
             return self._show(key, flow, "Couldn't find your Google Account.", 400)
-        if not secrets.compare_digest(request.form.get("password", "").encode(), mailbox.password.encode()):
+        if not is_same(request.form.get("password", ""), mailbox.password):
             return self._show(key, flow, "Wrong password. Try again.", 400)
         flow.mailbox = mailbox.address
         if self._may_skip_consent(flow, mailbox):

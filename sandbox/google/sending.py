@@ -9,9 +9,9 @@ from sandbox import caps
 from sandbox.addresses import addresses_in, canonical
 from sandbox.delivery import Arrival, Post
 from sandbox.google import errors
-from sandbox.google.headers import (
+from sandbox.headers import (
     body_offset,
-    decode_value,
+    encoded_name,
     first_of,
     normalise_line_ends,
     replaced_field,
@@ -140,9 +140,3 @@ class Sender:
         if missing:
             self.post.bounce(mailbox, sent, missing)
         self.post.leave(copy, sender, [address for address in unknown if address not in missing])
-
-
-def encoded_name(name: str) -> str:
-    """A display name that is safe in a header."""
-    plain = " ".join(decode_value("From", name).split())
-    return '"' + plain.replace("\\", "").replace('"', "'") + '"'

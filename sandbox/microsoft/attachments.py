@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.google.mime import part_data
 from sandbox.http import ApiError, Request, Response, json_response
 from sandbox.mailbox import Mailbox, StoredMessage
 from sandbox.microsoft import graph_errors as errors
@@ -21,6 +20,7 @@ from sandbox.microsoft import ids
 from sandbox.microsoft.content import File, content_of
 from sandbox.microsoft.drafting import Draft
 from sandbox.microsoft.messages import iso
+from sandbox.mime import part_data
 from sandbox.state import World
 
 MAX_SMALL = 3 * 1024 * 1024  # a file in one request must be smaller

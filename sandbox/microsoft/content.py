@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from sandbox.google.headers import first_of, values_of
-from sandbox.google.mime import from_base64url, part_data, plain_text
+from sandbox.headers import first_of, values_of
 from sandbox.mailbox import Mailbox, StoredMessage
+from sandbox.mime import from_base64url, part_data, plain_text
 
 _UNSAFE = re.compile(
     r"<(script|iframe|object|embed|form)\b.*?(</\1>|$)|\son\w+\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)", re.S | re.I

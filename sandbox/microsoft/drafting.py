@@ -10,12 +10,12 @@ from email.policy import SMTP
 from email.utils import formataddr
 from typing import Any
 
-from sandbox.google.headers import wire_headers
-from sandbox.google.mime import part_data
+from sandbox.headers import wire_headers
 from sandbox.mailbox import StoredMessage
 from sandbox.microsoft import graph_errors as errors
 from sandbox.microsoft.content import content_of, text_of
 from sandbox.microsoft.messages import property_header
+from sandbox.mime import part_data
 
 _POLICY = SMTP.clone(max_line_length=900, refold_source="none")
 _BREAKS = re.compile(r"[\r\n]+")

@@ -1,4 +1,4 @@
-"""Microsoft's error bodies: AADSTS errors of the token endpoint, and the few of Graph that tokens lead to.
+"""Microsoft's error bodies: AADSTS errors of the token endpoint. Those of Graph: `graph_errors`.
 
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 """
@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.http import ApiError, Response, json_response
+from sandbox.http import Response, json_response
 from sandbox.microsoft import graph_errors
 
 _INTERACTION = "interaction_required"
@@ -79,15 +79,6 @@ def token_error(code: int) -> Response:
 def token_status(code: int) -> int:
     """The HTTP status that goes with a code."""
     return 503 if code == 90033 else 401 if 7000000 < code < 8000000 else 400
-
-
-graph_body = graph_errors.body
-
-
-def unauthenticated(is_known: bool = True) -> ApiError:
-    """401 of Graph: a token that is dead (`is_known`), or one that never was."""
-    dead = "Lifetime validation failed, the token is expired."
-    return graph_errors.unauthenticated(dead if is_known else "Access token is empty or malformed.")
 
 
 def standard_body(status: int, path: str) -> Any:

@@ -33,8 +33,6 @@ def _failing(status: int, code: str, text: str, path: str = GRAPH, **more: Any) 
     return same_rules({"path": path, "status": status, "body": body(code, text), **more})
 
 
-
-
 def _preset(name: str, title: str, text: str, **values: Any) -> Preset:
     return Preset(f"ms_{name}", title, text, provider="microsoft", **values)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.google.headers import first_of, wire_headers
+from sandbox.headers import first_of, wire_headers
 from sandbox.http import Request
 from sandbox.mailbox import Mailbox, StoredMessage
 from sandbox.microsoft import graph_errors as errors

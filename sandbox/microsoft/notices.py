@@ -8,7 +8,7 @@ from email.mime.text import MIMEText
 from email.utils import formatdate
 
 from sandbox.delivery import Post
-from sandbox.google.headers import normalise_line_ends
+from sandbox.headers import normalise_line_ends
 from sandbox.mailbox import Mailbox, StoredMessage
 from sandbox.reports import fields_block, status_part
 

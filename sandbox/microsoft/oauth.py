@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import orjson
-
-from sandbox.authorization import NO_STORE, b64, credentials, fits_challenge, is_same
+from sandbox.authorization import NO_STORE, b64, credentials, fits_challenge, id_token, is_same
 from sandbox.http import Request, Response, json_response
 from sandbox.mailbox import Mailbox
 from sandbox.microsoft import errors
@@ -154,9 +152,7 @@ class MsOAuth:
             claims["email"] = address
         if nonce:
             claims["nonce"] = "other" if take("id_token_wrong_nonce", address) else nonce
-        if take("id_token_alg_none", address):
-            return ".".join([b64(orjson.dumps({"alg": "none"})), b64(orjson.dumps(claims)), ""])
-        return self.world.key.sign(claims, forged=bool(take("id_token_bad_signature", address)))
+        return id_token(self.world, address, claims)
 
 
 def discovery(base: str, tenant: str) -> dict[str, Any]:

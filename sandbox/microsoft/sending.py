@@ -8,7 +8,8 @@ from email.utils import formatdate, getaddresses
 from sandbox import caps
 from sandbox.addresses import addresses_in, canonical, is_address
 from sandbox.delivery import Arrival, Post
-from sandbox.google.headers import (
+from sandbox.headers import (
+    encoded_name,
     first_of,
     normalise_line_ends,
     replaced_field,
@@ -17,7 +18,6 @@ from sandbox.google.headers import (
     with_fields,
     without_fields,
 )  # fmt: skip
-from sandbox.google.sending import encoded_name
 from sandbox.mailbox import Mailbox, StoredMessage
 from sandbox.microsoft import graph_errors as errors
 from sandbox.microsoft.ids import exchange_id

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.clock import Clock
 from sandbox.mailbox import Mailbox
-from sandbox.microsoft import errors
+from sandbox.microsoft import graph_errors as errors
 from sandbox.tokens import Shape, Token, TokenStore, digest
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def caller(world: World, bearer: str) -> tuple[Mailbox, frozenset[str]]:
     token = world.ms_tokens.find(bearer)
     mailbox = world.mailboxes.get(token.mailbox) if token else None
     if token is None or mailbox is None:
-        raise errors.unauthenticated(is_known=bool(world.ms_tokens.owner(bearer)))
+        is_known = bool(world.ms_tokens.owner(bearer))
+        raise errors.unauthenticated("" if is_known else "Access token is empty or malformed.")
     return mailbox, token.scope_set
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from sandbox.addresses import addresses_in, canonical
-from sandbox.google.headers import first_of, values_of
+from sandbox.headers import first_of, values_of
 from sandbox.http import Request
 from sandbox.mailbox import Mailbox, StoredMessage, subject_key
 from sandbox.microsoft import graph_errors as errors

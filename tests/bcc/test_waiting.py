@@ -139,6 +139,27 @@ def test_left_out_nothing_of_it_stays(desk: Desk, state: str) -> None:
     assert "Nothing waits" in desk.page(PAGE)
 
 
+@pytest.mark.rule("B-05")
+@pytest.mark.parametrize("state", ["unverified", "unmatched"])
+def test_a_damaged_one_hides_no_other_and_can_be_left_out(desk: Desk, state: str) -> None:
+    contact = factories.make_contact(desk.account)
+    waits(desk, "unmatched", "lena@mail.example", subject="Welcome Lena")
+    damaged = waits(desk, state, "lena@mail.example", subject="Lost")
+    damaged.raw = (damaged.raw or b"")[:-1] + b"?"
+    page = desk.page(PAGE)
+    assert "A mail that cannot be opened" in page
+    assert "Welcome Lena" in page
+    assert f"{damaged.id}/drop" in page
+    assert page.count(str(damaged.id)) == 1
+    assert "cannot be filed" in press(desk, damaged, "file" if state == "unverified" else "create")
+    if state == "unmatched":
+        assert desk.client.get(f"{PAGE}/{damaged.id}/contact").status_code == 409
+        assert "cannot be filed" in press(desk, damaged, "contact", contact_id=str(contact.id))
+    assert db.session.get_one(IntakeMail, damaged.id).state == state
+    assert "Nothing of it is kept here but the fact" in press(desk, damaged, "drop")
+    assert "Welcome Lena" in desk.page(PAGE)
+
+
 def test_many_are_read_page_by_page(desk: Desk) -> None:
     for number in range(intake.PAGE + 1):
         waits(desk, "unmatched", "lena@mail.example", subject=f"Number{number:02}")

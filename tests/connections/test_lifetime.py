@@ -270,6 +270,24 @@ def test_an_admin_pauses_lets_go_on_and_disconnects_and_the_person_is_told(app: 
 
 
 @pytest.mark.rule("P-06")
+@pytest.mark.parametrize("purpose", ["update", "reconnect"])
+def test_an_admins_pause_is_not_got_round_by_another_consent(
+    connected: Any, client: Any, sandbox: Sandbox, purpose: str
+) -> None:
+    user, row = connected
+    url = consent(sandbox, start(client, purpose), OTHER if purpose == "update" else MAILBOX)
+    service.pause(row, Cause.PAUSED_BY_ADMIN)
+    for answer in (finish(client, url), client.post("/connections/google/begin", data={"purpose": purpose})):
+        assert answer.status_code in (400, 409)
+        assert "An admin of your practice has paused" in answer.text
+        assert "Ask them to let it go on" in answer.text
+    found = live(user)
+    assert found is not None
+    assert (found.id, found.state, found.cause) == (row.id, "paused", Cause.PAUSED_BY_ADMIN)
+    assert found.grant.refresh_token is not None
+
+
+@pytest.mark.rule("P-06")
 def test_an_admin_cannot_end_what_is_not_an_admins_pause(app: Flask, client: Any) -> None:
     account, user = make_signer()
     row = make_connection(account, user, MAILBOX, state="needs_attention", cause="revoked")

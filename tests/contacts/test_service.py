@@ -20,7 +20,7 @@ from portal.database import db, transaction
 from portal.errors import Conflict, NotFound
 from portal.models import Account, AuditEvent, Contact
 from portal.models.user import User
-from tests.factories import make_account, make_contact, make_member
+from tests.factories import make_account, make_connection, make_contact, make_member
 
 
 def details(email: str = "", name: str = "Jonah", **values: Any) -> ContactDetails:
@@ -115,6 +115,15 @@ def test_a_colleague_among_the_contacts_is_asked(
     assert [(concern.kind, concern.is_refusal) for concern in asked] == [(kind, False)]
     assert create_contact(account.id, details(address), accepted=[asked[0].token])
     assert create_contact(account.id, details("nurse@other.example"))
+
+
+@pytest.mark.rule("G-07")
+def test_a_colleague_is_told_by_an_alias_and_their_domain_by_their_login(account: Account) -> None:
+    other = make_member(account, email="maren@lumen.example")
+    make_connection(account, other, "maren@box.example", aliases=["maren@box.example", "hello@box.example"])
+    asked = refusal(account, details("Hello@box.example")).concerns
+    assert [concern.kind for concern in asked] == ["crm_user"]
+    assert create_contact(account.id, details("nurse@box.example"))  # who else is there is no colleague
 
 
 def test_a_change_asks_only_about_new_addresses_and_audits_field_names(account: Account, person: User) -> None:

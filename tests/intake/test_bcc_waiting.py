@@ -124,11 +124,12 @@ def test_one_press_creates_a_contact_and_files_it_there(at_work: Owner) -> None:
 @pytest.mark.rule("G-07")
 def test_what_may_not_be_filed_waits_on(at_work: Owner) -> None:
     owner = at_work
-    factories.make_member(owner.account, email=COLLEAGUE)
+    lena, alias = factories.make_member(owner.account, email=COLLEAGUE), "lena@box.example"
+    factories.make_connection(owner.account, lena, aliases=[alias])
     factories.make_contact(owner.account, SPOUSE, alternates=("second@mail.example",))
     row = waiting(owner, owner.mail("second@mail.example"), "unmatched")
     excluded = factories.make_contact(owner.account, NEWCOMER, excluded_from_sync=True)
-    for contact in (factories.make_contact(owner.account, COLLEAGUE), excluded):
+    for contact in (*(factories.make_contact(owner.account, key) for key in (COLLEAGUE, alias)), excluded):
         with pytest.raises(bcc.CannotFile):
             bcc.file_under(row, contact.id)
     with pytest.raises(NotFound):

@@ -74,6 +74,7 @@ def test_not_connected_the_three_ways_stand_there_the_safest_first(practice: Pra
     page = email_page(practice)
     assert page.index("Standard email") < page.index("BCC Sync") < page.index("Two-way sync")
     assert "We advise against it for most practices." in page
+    assert "Only that mail and its contact are logged." in page
     assert "Not connected" in page
     assert "Check for new mail now" not in page
 
@@ -112,6 +113,7 @@ def test_connected_it_says_as_whom_since_when_and_that_seen_is_decided(practice:
     assert Reason.CRM_USER.sentence in page
     assert f"/conversations/{conversation.id}" in page
     assert f"/connections/{connection.id}/disconnect" in page
+    assert "are logged, and what follows between you two." in page  # B-03: with Gmail
 
 
 @pytest.mark.rule("E-01")
@@ -257,6 +259,7 @@ def test_an_outlook_mailbox_says_what_syncs_and_never_speaks_of_google(practice:
     connection = outlook(practice)
     pages = [email_page(practice), practice[2].get("/profile/integrations").text]
     assert "Connected · Outlook" in pages[0]
+    assert "Only that mail and its contact are logged." in pages[0]
     assert "Only threads that begin with a mail you send from the CRM" in pages[0]
     assert "Files up to 3 MB each, of these types: JPG, JPEG, PNG, MP4, MPEG, ZIP, RAR, PDF, DOC, DOCX, TXT." in pages[0]
     assert "Microsoft 365, covered by the practice’s own agreement with Microsoft" in pages[0]

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from portal.lib.http import Http
+from portal.providers import fetching
 from portal.providers.base import MailProvider
-from portal.providers.google import fetching
 from portal.providers.google.client import Spend, spend_freely
 from portal.providers.types import ChangePage, Unread
 from portal.rules.facts import MailFacts

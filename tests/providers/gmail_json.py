@@ -8,10 +8,11 @@ from typing import Any
 
 import orjson
 
-from portal.providers.google.parse import HEADER_NAMES, facts_of, mail_of
+from portal.providers.google.parse import facts_of, mail_of
+from portal.providers.headers import HEADER_NAMES
 from portal.rules.facts import MailFacts
 from sandbox.google.messages import attachment_id
-from sandbox.google.mime import fill_attachment_ids, parse_mail
+from sandbox.mime import fill_attachment_ids, parse_mail
 
 OWN = frozenset({"amy@practice.example"})
 NOW_MS = 1_795_000_000_000

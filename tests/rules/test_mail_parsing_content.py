@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from portal.lib.mailboxes import decode_words, parse_mailboxes
 from portal.providers.google.parse import facts_of, mail_of
-from portal.providers.google.parts import MAX_TEXT_BYTES, distant_texts
+from portal.providers.google.parts import distant_texts
+from portal.providers.parts import MAX_TEXT_BYTES
 from portal.providers.types import RemoteMail
 from portal.rules.facts import MailFacts
 from tests.providers.gmail_json import message, mime, part, shown

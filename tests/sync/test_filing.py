@@ -109,6 +109,26 @@ def test_mail_of_a_crm_user_is_left_out_whoever_else_is_in_it(practice: Practice
 
 
 @pytest.mark.rule("G-07")
+@pytest.mark.parametrize("kind", ["alias", "former", "verified"])
+def test_a_colleague_is_known_by_every_address_of_theirs(practice: Practice, kind: str) -> None:
+    """Also where it is a contact's by mistake. An address that is not proven to be theirs is nobody's."""
+    other, theirs = factories.make_member(practice.account, email=COLLEAGUE), "d.holt@mail.example"
+    factories.make_contact(practice.account, theirs)
+    if kind == "verified":
+        row = factories.make_own_address(practice.account, other, theirs, is_verified=False)
+        known = practice.arrives(theirs)
+        practice.sync()
+        assert practice.reason(known) == "contact_wrote"
+        row.verified_at = row.created_at
+    else:
+        ended = {"state": "disconnected", "disconnected_at": now()} if kind == "former" else {}
+        factories.make_connection(practice.account, other, "dana@gmail.example", aliases=["Dana@gmail.example", theirs], **ended)
+    mail, sent = practice.arrives(theirs), practice.writes(theirs)
+    practice.sync()
+    assert practice.reason(mail) == practice.reason(sent["id"]) == "crm_user"
+
+
+@pytest.mark.rule("G-07")
 def test_copying_a_colleague_does_not_lose_patient_mail(practice: Practice) -> None:
     factories.make_member(practice.account, "front_desk", email=COLLEAGUE)
     mail = practice.arrives(to=f"{COLLEAGUE}, {OWN}")

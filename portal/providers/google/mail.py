@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from portal.lib.clock import now
 from portal.providers.errors import Gone, ProviderError, Refused, Temporary, Unanswered
+from portal.providers.fetching import read_one
 from portal.providers.google.client import UNITS, GmailClient
-from portal.providers.google.fetching import Fetching, Found
+from portal.providers.google.fetching import Fetching
 from portal.providers.google.history import list_ids, read_history, read_listing
-from portal.providers.google.parse import HEADER_NAMES, facts_of, mail_of, reference_of
-from portal.providers.google.parts import MAX_TEXT_BYTES, decode_base64, distant_texts
+from portal.providers.google.parse import facts_of, mail_of, reference_of
+from portal.providers.google.parts import distant_texts
 from portal.providers.google.sending import SEND_PATH, UPLOAD_PATH, build_json, build_upload, fits_json, refuse_too_large
+from portal.providers.headers import HEADER_NAMES
+from portal.providers.parts import MAX_TEXT_BYTES, decode_base64
 from portal.providers.types import ChangePage, Held, Profile, RemoteFile, RemoteMail, Sent, Unread, Watch
 from portal.rules.facts import MailFacts
 
@@ -23,7 +26,6 @@ METADATA = urlencode([("format", "metadata"), *(("metadataHeaders", name) for na
 REFERENCE = urlencode([("format", "metadata"), ("metadataHeaders", "X-CRM-Ref"), ("metadataHeaders", "Message-ID")])
 MAX_LOOKED_AT = 2_000  # of sent mails, newest first, when one is looked for by its reference
 WATCH_LIFE = timedelta(days=7)
-Parsed = TypeVar("Parsed")
 
 
 class GmailProvider:
@@ -63,7 +65,7 @@ class GmailProvider:
     async def headers(self, ids: Sequence[str], own_keys: frozenset[str]) -> list[MailFacts | Unread]:
         """The headers that the rules need; nothing else of a message travels."""
         found = await self._fetching.get_many([f"messages/{quote(i, safe='')}?{METADATA}" for i in ids])
-        return [_read(i, value, lambda m: facts_of(m, own_keys)) for i, value in zip(ids, found, strict=True)]
+        return [read_one(i, value, lambda m: facts_of(m, own_keys)) for i, value in zip(ids, found, strict=True)]
 
     async def messages(self, ids: Sequence[str], own_keys: frozenset[str]) -> list[RemoteMail | Unread]:
         """Whole messages; text that Gmail keeps apart for its size is fetched too, files are not."""
@@ -71,7 +73,7 @@ class GmailProvider:
         for value in found:
             if isinstance(value, dict):
                 await self._fetch_texts(value)
-        return [_read(i, value, lambda m: mail_of(m, own_keys)) for i, value in zip(ids, found, strict=True)]
+        return [read_one(i, value, lambda m: mail_of(m, own_keys)) for i, value in zip(ids, found, strict=True)]
 
     async def _fetch_texts(self, message: dict[str, Any]) -> None:
         """Fill in the bodies of text parts that came as an id only; one that cannot be had stays a named file."""
@@ -166,15 +168,3 @@ class GmailProvider:
     async def stop_watch(self, _held: Sequence[Held] = ()) -> None:
         """End push for this mailbox and this project, whoever asked for it."""
         await self._client.post("stop", UNITS["stop"])
-
-
-def _read(message_id: str, value: Found, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed | Unread:
-    """One answer as its type; whatever is wrong with it concerns this message only."""
-    if isinstance(value, ProviderError):
-        return Unread(message_id, gone=isinstance(value, Gone), error=str(value)[:200])
-    if value.get("id") != message_id:
-        return Unread(message_id, gone=False, error="the answer is about another message")
-    try:
-        return parse(value)
-    except Exception as error:  # a stranger wrote it: no mail may stop the others
-        return Unread(message_id, gone=False, error=f"{type(error).__name__} while reading")

@@ -10,11 +10,10 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from authlib.oauth2.client import OAuth2Client
-from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
 from config import Settings
 from portal.lib.http import Answer, Http
-from portal.providers.answers import common_flaws, post_form, require_flawless, signed_claims, small_json_of, tokens_of
+from portal.providers.answers import ask_for_tokens, common_flaws, post_form, require_flawless, signed_claims, small_json_of
 from portal.providers.errors import (
     AuthorizationLost,
     CodeRefused,
@@ -86,21 +85,11 @@ def is_consumer(address: str, identity: Identity) -> bool:
 
 async def exchange(http: Http, settings: Settings, code: str, verifier: str) -> Tokens:
     """Tokens for a code. Raises CodeRefused, OperatorFault, Temporary."""
-    body = prepare_token_request(
-        "authorization_code",
-        code=code,
-        redirect_uri=redirect_uri(settings),
-        code_verifier=verifier,
-        client_id=settings.google_client_id,
-        client_secret=settings.google_client_secret,
-    )
-    answer = await post_form(http, settings.google_token_url, str(body).encode())
-    error = _token_error(answer)
-    if isinstance(error, (AuthorizationLost, Refused)):
-        raise CodeRefused(str(error))
-    if error is not None:
-        raise error
-    return tokens_of(answer)
+    asked = {"code": code, "redirect_uri": redirect_uri(settings), "code_verifier": verifier}
+    try:
+        return await _tokens(http, settings, "authorization_code", asked)
+    except (AuthorizationLost, Refused) as error:
+        raise CodeRefused(str(error)) from None
 
 
 async def refresh(http: Http, settings: Settings, refresh_token: str) -> Tokens:
@@ -108,16 +97,10 @@ async def refresh(http: Http, settings: Settings, refresh_token: str) -> Tokens:
 
     Raises AuthorizationLost (its cause is a word of rules.reasons.Cause), MissingPermission, OperatorFault, Temporary.
     """
-    body = prepare_token_request(
-        "refresh_token",
-        refresh_token=refresh_token,
-        client_id=settings.google_client_id,
-        client_secret=settings.google_client_secret,
-    )
-    answer = await post_form(http, settings.google_token_url, str(body).encode())
-    if error := _token_error(answer):
-        raise OperatorFault(str(error)) if isinstance(error, Refused) else error
-    tokens = tokens_of(answer)
+    try:
+        tokens = await _tokens(http, settings, "refresh_token", {"refresh_token": refresh_token})
+    except Refused as error:
+        raise OperatorFault(str(error)) from None
     if tokens.scope and missing_scopes(tokens.scope):
         raise MissingPermission("the refreshed token lacks a scope")
     return tokens
@@ -149,6 +132,11 @@ async def verify_identity(http: Http, settings: Settings, id_token: str, nonce: 
     }
     require_flawless(flaws)
     return Identity(claims["sub"], str(claims.get("hd") or ""))
+
+
+async def _tokens(http: Http, settings: Settings, grant_type: str, asked: dict[str, str]) -> Tokens:
+    client = {"client_id": settings.google_client_id, "client_secret": settings.google_client_secret}
+    return await ask_for_tokens(http, settings.google_token_url, _token_error, grant_type, **asked, **client)
 
 
 def _token_error(answer: Answer) -> ProviderError | None:

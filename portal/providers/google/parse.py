@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from portal.providers.headers import HEADER_NAMES, Headers, fields_of, mark_of, read_facts, subject_of
+from portal.providers.headers import Headers, fields_of, mark_of, read_facts, subject_of
 from portal.providers.parts import PartReader
 from portal.providers.types import RemoteMail
 from portal.rules.facts import Direction, MailFacts
 
 CAP_REPORT = "You have reached a limit for sending mail"  # Gmail's mailer-daemon, in the thread of the mail
 FORWARD_MARK = re.compile(r"^-{6,}\s*Forwarded message\s*-{6,}\s*$", re.MULTILINE)  # Gmail's own
-
-__all__ = ["HEADER_NAMES", "facts_of", "mail_of", "reference_of"]
 
 
 def facts_of(message: dict[str, Any], own_keys: frozenset[str]) -> MailFacts:

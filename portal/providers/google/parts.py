@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from portal.providers.parts import MAX_TEXT_BYTES, Part, decode_base64, is_body, leaves
-
-__all__ = ["MAX_TEXT_BYTES", "decode_base64", "distant_texts"]
+from portal.providers.parts import Part, is_body, leaves
 
 
 def distant_texts(message: Part) -> list[Part]:

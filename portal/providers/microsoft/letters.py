@@ -45,6 +45,7 @@ class Letter:
 
     @property
     def is_reply(self) -> bool:
+        """Whether it names a mail that it answers."""
         return bool(self.parent_id)
 
 

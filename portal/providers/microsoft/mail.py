@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from portal.providers.errors import Gone, ProviderError, Refused, Temporary
+from portal.providers.fetching import Found, read_one
 from portal.providers.microsoft import parse
 from portal.providers.microsoft.client import GraphClient, rows_of
 from portal.providers.microsoft.delta import WANTED, present_cursor, read_changes, read_listing
-from portal.providers.microsoft.fetching import Fetching, Found
+from portal.providers.microsoft.fetching import Fetching
 from portal.providers.microsoft.sending import find_marked, send_letter
 from portal.providers.microsoft.watching import end_watch, watch_folders
 from portal.providers.types import ChangePage, Held, Profile, RemoteFile, RemoteMail, Sent, Unread, Watch
@@ -21,7 +22,6 @@ from portal.rules.facts import MailFacts
 
 FOLDERS = ("inbox", "sentitems", "junkemail", "deleteditems")  # those whose name says something about a mail in them
 GUEST = "#ext#"  # in the name of a guest of another organisation, which is no address
-Parsed = TypeVar("Parsed")
 
 
 class GraphProvider:
@@ -70,7 +70,8 @@ class GraphProvider:
         """The headers that the rules need; nothing else of a message travels."""
         found = await self._get_messages(ids, parse.HEADER_FIELDS)
         folders = await self._folder_names() if ids else {}
-        return [_read(i, value, lambda m: parse.facts_of(m, own_keys, folders)) for i, value in zip(ids, found, strict=True)]
+        pairs = zip(ids, found, strict=True)
+        return [read_one(i, value, lambda m: parse.facts_of(m, own_keys, folders)) for i, value in pairs]
 
     async def messages(self, ids: Sequence[str], own_keys: frozenset[str]) -> list[RemoteMail | Unread]:
         """Whole messages with the list of their files, which stay behind their ids."""
@@ -154,7 +155,7 @@ def _whole(
 ) -> RemoteMail | Unread:  # fmt: skip
     if isinstance(files, ProviderError):
         return Unread(message_id, gone=isinstance(files, Gone), error=str(files)[:200])
-    return _read(message_id, value, lambda message: parse.mail_of(message, files, own_keys, folders))
+    return read_one(message_id, value, lambda message: parse.mail_of(message, files, own_keys, folders))
 
 
 def _may_have_files(value: Found) -> bool:
@@ -166,15 +167,3 @@ def _rows(answer: dict[str, Any]) -> list[dict[str, Any]] | ProviderError:
         return rows_of(answer)
     except Temporary as error:
         return error
-
-
-def _read(message_id: str, value: Found, parsed: Callable[[dict[str, Any]], Parsed]) -> Parsed | Unread:
-    """One answer as its type; whatever is wrong with it concerns this message only."""
-    if isinstance(value, ProviderError):
-        return Unread(message_id, gone=isinstance(value, Gone), error=str(value)[:200])
-    if value.get("id") != message_id:
-        return Unread(message_id, gone=False, error="the answer is about another message")
-    try:
-        return parsed(value)
-    except Exception as error:  # a stranger wrote it: no mail may stop the others
-        return Unread(message_id, gone=False, error=f"{type(error).__name__} while reading")

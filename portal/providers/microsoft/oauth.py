@@ -11,11 +11,10 @@ import re
 from datetime import datetime
 
 from authlib.oauth2.client import OAuth2Client
-from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
 from config import Settings
 from portal.lib.http import Answer, Http
-from portal.providers.answers import common_flaws, post_form, require_flawless, signed_claims, small_json_of, tokens_of
+from portal.providers.answers import ask_for_tokens, common_flaws, require_flawless, signed_claims, small_json_of
 from portal.providers.errors import (
     AuthorizationLost,
     CodeRefused,
@@ -99,21 +98,11 @@ def refusal(error: str, description: str) -> str:
 
 async def exchange(http: Http, settings: Settings, code: str, verifier: str) -> Tokens:
     """Tokens for a code. Raises CodeRefused, AuthorizationLost, OperatorFault, Temporary."""
-    body = prepare_token_request(
-        "authorization_code",
-        code=code,
-        redirect_uri=redirect_uri(settings),
-        code_verifier=verifier,
-        client_id=settings.ms_client_id,
-        client_secret=settings.ms_client_secret,
-    )
-    answer = await post_form(http, f"{_tenant(settings)}/oauth2/v2.0/token", str(body).encode())
-    error = _token_error(answer)
-    if isinstance(error, Refused):
-        raise CodeRefused(str(error))
-    if error is not None:
-        raise error
-    return tokens_of(answer)
+    asked = {"code": code, "redirect_uri": redirect_uri(settings), "code_verifier": verifier}
+    try:
+        return await _tokens(http, settings, "authorization_code", asked)
+    except Refused as error:
+        raise CodeRefused(str(error)) from None
 
 
 async def refresh(http: Http, settings: Settings, refresh_token: str) -> Tokens:
@@ -121,16 +110,10 @@ async def refresh(http: Http, settings: Settings, refresh_token: str) -> Tokens:
 
     Raises AuthorizationLost (its cause is a word of rules.reasons.Cause), MissingPermission, OperatorFault, Temporary.
     """
-    body = prepare_token_request(
-        "refresh_token",
-        refresh_token=refresh_token,
-        client_id=settings.ms_client_id,
-        client_secret=settings.ms_client_secret,
-    )
-    answer = await post_form(http, f"{_tenant(settings)}/oauth2/v2.0/token", str(body).encode())
-    if error := _token_error(answer):
-        raise OperatorFault(str(error)) if isinstance(error, Refused) else error
-    tokens = tokens_of(answer)
+    try:
+        tokens = await _tokens(http, settings, "refresh_token", {"refresh_token": refresh_token})
+    except Refused as error:
+        raise OperatorFault(str(error)) from None
     if tokens.scope and missing_microsoft_scopes(tokens.scope):
         raise MissingPermission("the refreshed token lacks a scope")
     return tokens
@@ -177,6 +160,11 @@ def _tenant(settings: Settings) -> str:
 
 def _issuer(settings: Settings, tenant: object) -> str:
     return f"{_base(settings)}/{tenant}/v2.0"
+
+
+async def _tokens(http: Http, settings: Settings, grant_type: str, asked: dict[str, str]) -> Tokens:
+    client = {"client_id": settings.ms_client_id, "client_secret": settings.ms_client_secret}
+    return await ask_for_tokens(http, f"{_tenant(settings)}/oauth2/v2.0/token", _token_error, grant_type, **asked, **client)
 
 
 def _token_error(answer: Answer) -> ProviderError | None:

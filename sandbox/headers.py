@@ -121,3 +121,9 @@ def replaced_field(raw: bytes, name: str, value: str) -> bytes:
     if not placed:
         parts.insert(0, new)
     return b"".join(parts) + b"\r\n" + raw[body_offset(raw) :]
+
+
+def encoded_name(name: str) -> str:
+    """A display name that is safe in a header."""
+    plain = " ".join(decode_value("From", name).split())
+    return '"' + plain.replace("\\", "").replace('"', "'") + '"'

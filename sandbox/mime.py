@@ -1,4 +1,4 @@
-"""A mail as the Gmail API shows it: the payload tree, the snippet and the attachments."""
+"""A mail taken apart: parts in the shape of Gmail's API, which the views of both providers are made from; snippet, files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from sandbox.google.headers import body_offset, decode_value, wire_headers
+from sandbox.headers import body_offset, decode_value, wire_headers
 
 MAX_DEPTH = 50
 INLINE_TEXT_LIMIT = 1_000_000  # larger text parts come by attachmentId, like files
