@@ -99,11 +99,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('helo', sa.String(length=255), server_default='', nullable=False))
         batch_op.add_column(sa.Column('mail_from', sa.String(length=320), server_default='', nullable=False))
         batch_op.add_column(sa.Column('authentication', sa.String(length=10), server_default='', nullable=False))
+        batch_op.create_index('ix_intake_mail_kept', ['token'], unique=False, sqlite_where=sa.text('raw IS NOT NULL'), postgresql_where=sa.text('raw IS NOT NULL'))
 
 
 
 def downgrade() -> None:
     with op.batch_alter_table('intake_mail', schema=None) as batch_op:
+        batch_op.drop_index('ix_intake_mail_kept', sqlite_where=sa.text('raw IS NOT NULL'), postgresql_where=sa.text('raw IS NOT NULL'))
         batch_op.drop_column('authentication')
         batch_op.drop_column('mail_from')
         batch_op.drop_column('helo')

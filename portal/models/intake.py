@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.models.base import ADDRESS, AccountRow
@@ -22,6 +22,9 @@ class IntakeMail(AccountRow):
         UniqueConstraint("token", "digest"),  # the same mail twice, as after a lost 250 (fault 30)
         Index("ix_intake_mail_due", "state", "next_try_at"),
         Index("ix_intake_mail_owner", "account_id", "user_id", "id"),
+        Index(
+            "ix_intake_mail_kept", "token", sqlite_where=text("raw IS NOT NULL"), postgresql_where=text("raw IS NOT NULL")
+        ),  # what an address keeps, looked at with each mail that comes to it: its long history is not read for that
     )
 
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("user.id"))  # whose conversation or mail it concerns

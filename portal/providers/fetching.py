@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from portal.lib.clock import now
@@ -22,7 +22,7 @@ from portal.providers.errors import (
     Temporary,
     TokenRefused,
 )
-from portal.providers.types import Unread
+from portal.providers.types import RemoteFile, Unread
 
 PATIENCE_SECONDS = 70.0  # a quota of the minute frees up within it; what takes longer is for another run
 Found = dict[str, Any] | ProviderError
@@ -148,3 +148,11 @@ def read_one(message_id: str, value: Found, parse: Callable[[dict[str, Any]], Pa
         return parse(value)
     except Exception as error:  # a stranger wrote it: no mail may stop the others
         return Unread(message_id, gone=False, error=f"{type(error).__name__} while reading")
+
+
+def id_of_like(file: RemoteFile, others: Iterable[RemoteFile]) -> str:
+    """The present id of a file whose id has aged: that of the one like it in the same message. Raises Gone."""
+    for other in others:
+        if (other.name, other.size, other.content_id) == (file.name, file.size, file.content_id) and other.remote_id:
+            return other.remote_id
+    raise Gone("the file is no longer in its message")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from portal.lib.clock import now
 from portal.providers.errors import Gone, ProviderError, Refused, Temporary, Unanswered
-from portal.providers.fetching import read_one
+from portal.providers.fetching import id_of_like, read_one
 from portal.providers.google.client import UNITS, GmailClient
 from portal.providers.google.fetching import Fetching
 from portal.providers.google.history import list_ids, read_history, read_listing
@@ -101,10 +101,7 @@ class GmailProvider:
 
     async def _file_id_now(self, provider_message_id: str, file: RemoteFile) -> str:
         message = await self._client.get(f"messages/{quote(provider_message_id, safe='')}", UNITS["get"], {"format": "full"})
-        for other in mail_of(message, frozenset()).files:
-            if (other.name, other.size, other.content_id) == (file.name, file.size, file.content_id) and other.remote_id:
-                return other.remote_id
-        raise Gone("the file is no longer in its message")
+        return id_of_like(file, mail_of(message, frozenset()).files)
 
     async def _attachment(self, message_id: str, attachment_id: str) -> dict[str, Any]:
         path = f"messages/{quote(message_id, safe='')}/attachments/{quote(attachment_id, safe='')}"

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from portal.providers.errors import Gone, ProviderError, Refused, Temporary
-from portal.providers.fetching import Found, read_one
+from portal.providers.fetching import Found, id_of_like, read_one
 from portal.providers.microsoft import parse
 from portal.providers.microsoft.client import GraphClient, rows_of
 from portal.providers.microsoft.delta import WANTED, present_cursor, read_changes, read_listing
@@ -111,10 +111,7 @@ class GraphProvider:
 
     async def _file_id_now(self, message_id: str, file: RemoteFile) -> str:
         rows = rows_of(await self._client.get(_files_path(message_id)))
-        for other in parse.files_of(rows):
-            if (other.name, other.size, other.content_id) == (file.name, file.size, file.content_id) and other.remote_id:
-                return other.remote_id
-        raise Gone("the file is no longer in its message")
+        return id_of_like(file, parse.files_of(rows))
 
     async def send(self, raw: bytes, thread_id: str | None) -> Sent:
         """Send `raw`. Outlook may put it in another thread than asked for. Raises Refused (413) for what is too large."""
